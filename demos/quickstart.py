@@ -1,0 +1,123 @@
+"""The whole line in one go: train, export, prove, time, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from demos.environment import describe_environment
+from demos.report import Findings, write_report
+from demos.summary import Row, summarise
+from demos.timing import Timing, time_artifacts
+from export.lowering import FP32, lowering_for
+from export.pipeline import export_artifacts
+from export.progress import progress_bars
+from runtimes import EngineMissingError
+from sdk import Predictor
+from sdk.artifact import NOT_RUN, read_artifact
+from sdk.atomic_write import atomic_write
+from sdk.results import Classification
+from train.tasks import get_task
+from train.tasks.base import Split
+
+BUNDLED = Path(__file__).parent / "data" / "fashion_mnist_sample"
+BUNDLED_NOTE = (
+    "Data: a sample of Fashion-MNIST, 6,000 training and 1,000 test pictures. © 2017 Zalando SE, MIT licence."
+)
+TASK = "product"
+TARGETS = ("onnx", "pte", "trt")
+TIMED_PICTURES = 50
+
+
+@dataclass(frozen=True)
+class Quickstart:
+    """What to do.
+
+    Attributes:
+        out: Folder for everything that is written.
+        data: Data of task ``product``; None for the bundled sample.
+        epochs: Passes over the training data.
+        seed: Of everything that draws.
+    """
+
+    out: Path
+    data: Path | None
+    epochs: int
+    seed: int
+
+
+def run_quickstart(options: Quickstart) -> list[Row]:
+    """Train, export, prove, time, and write the report.
+
+    Returns:
+        A row per artifact, the checkpoint first.
+
+    Raises:
+        DataError: The data cannot be trained on.
+        ProofError: An artifact is past its budget.
+    """
+    begin = time.perf_counter()
+    data = options.data or BUNDLED
+    checkpoint, history = _train(options, data)
+    train_seconds = time.perf_counter() - begin
+    with progress_bars() as progress:
+        done = export_artifacts(checkpoint, _targets(), data=data, overwrite=True, progress=progress)
+    paths = [checkpoint, *(exported.path for exported in done)]
+    split = _test_split(data, done[0].path)
+    results = _predict(done[0].path, split)
+    _save_sample(options.out / "sample.png", split, results, done[0].path)
+    print("timing single predictions", flush=True)
+    rows = summarise(paths, _time(paths, split, options.seed))
+    findings = Findings(
+        rows=rows,
+        results=results,
+        truths=[int(target) for target in split.targets],
+        history=history,
+        spec=done[0].artifact.spec,
+        shown_file=done[0].path.name,
+        environment=describe_environment(),
+        data_note=BUNDLED_NOTE if options.data is None else f"Data: {data}",
+        train_seconds=train_seconds,
+        total_seconds=time.perf_counter() - begin,
+    )
+    write_report(options.out / "report.html", findings)
+    return rows
+
+
+def _targets() -> list[str]:
+    """What this machine has a compiler for; the others are named, not passed over."""
+    found = []
+    for target in TARGETS:
+        try:
+            lowering_for(target).check(FP32)
+        except EngineMissingError as error:
+            print(f"no .{target}: {error}", flush=True)
+        else:
+            found.append(target)
+    return found
+
+
+def _test_split(data: Path, artifact: Path) -> Split:
+    task = get_task(TASK)
+    return task.load_split(data, task.proof_split(data), read_artifact(artifact).spec)
+
+
+def _predict(artifact: Path, split: Split) -> list[Classification]:
+    with Predictor(artifact) as predictor:
+        results: list[Classification] = predictor.predict(list(split.items))
+    return results
+
+
+def _save_sample(path: Path, split: Split, results: Sequence[Classification], artifact: Path) -> None:
+    """The first test picture that is answered rightly, as a file to try things on."""
+    answers = zip(results, split.targets, strict=True)
+    first = next((i for i, (result, target) in enumerate(answers) if result.index == int(target)), 0)
+    spec = read_artifact(artifact).spec
+    atomic_write(path, spec.input.encode(results[first].source))
+
+
+def _time(paths: Sequence[Path], split: Split, seed: int) -> dict[Path, Timing]:
+    runnable = [path for path in paths if read_artifact(path).manifest.evidence.status != NOT_RUN]
+    return time_artifacts(runnable, list(split.items[:TIMED_PICTURES]), seed)

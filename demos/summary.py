@@ -1,0 +1,112 @@
+"""What the quickstart shows in one table: a row per artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from demos.timing import Timing
+from runtimes import entry_for
+from sdk.artifact import Evidence, Metric, Parity, read_artifact
+
+TABLE_COLUMNS = 100
+COLUMNS = ("file", "size", "accuracy", "agreement", "median ms", "status")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One artifact as it is reported.
+
+    Attributes:
+        file: Its name.
+        engine: The runtime that opens it.
+        size_bytes: Size of the whole file.
+        accuracy: Measured through `Predictor`; None for what was not run.
+        parity: Against the checkpoint; None for the checkpoint itself and for what was not run.
+        timing: Single predictions on this machine; None for what was not run.
+        status: ``trained``, ``proved``, or ``built, not run``.
+        precision: How many layers or weights have which precision, as the evidence says.
+        facts: Other things the evidence says.
+    """
+
+    file: str
+    engine: str
+    size_bytes: int
+    accuracy: Metric | None
+    parity: Parity | None
+    timing: Timing | None
+    status: str
+    precision: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+
+def summarise(paths: Sequence[Path], timings: Mapping[Path, Timing]) -> list[Row]:
+    """A row per artifact, in the order given.
+
+    Raises:
+        ArtifactError: A file is not what it says.
+    """
+    return [_row(path, timings.get(path)) for path in paths]
+
+
+def cells(row: Row, is_checkpoint: bool) -> tuple[str, ...]:
+    """The row as text, one cell per column of `COLUMNS`."""
+    return (
+        row.file,
+        size_text(row.size_bytes),
+        percent(row.accuracy.value) if row.accuracy else "–",
+        agreement_text(row.parity, is_checkpoint),
+        f"{row.timing.median_ms:.3f}" if row.timing else "–",
+        row.status,
+    )
+
+
+def agreement_text(parity: Parity | None, is_checkpoint: bool) -> str:
+    """Share of samples with the checkpoint's answer."""
+    if is_checkpoint:
+        return "reference"
+    return percent(parity.agreement) if parity else "–"
+
+
+def percent(fraction: float) -> str:
+    """A fraction of 1 as a percentage, never rounded up to a whole 100."""
+    text = f"{100 * fraction:.2f} %"
+    return "99.99 %" if text == "100.00 %" and fraction < 1 else text
+
+
+def size_text(size_bytes: int) -> str:
+    """Bytes in a unit that people compare by."""
+    return f"{size_bytes / 1e6:.2f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.1f} kB"
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Print the one table to the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="One model, every runtime", title_justify="left", header_style="bold")
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column in ("file", "status") else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*cells(row, row.status == "trained"))
+    # A pipe has no width of its own; whole figures are worth a long line.
+    console = Console(width=max(Console().width, TABLE_COLUMNS))
+    console.print(table)
+
+
+def _row(path: Path, timing: Timing | None) -> Row:
+    artifact = read_artifact(path)
+    evidence: Evidence = artifact.manifest.evidence
+    return Row(
+        file=path.name,
+        engine=entry_for(path.suffix).name,
+        size_bytes=artifact.size_bytes,
+        accuracy=evidence.metrics[0] if evidence.metrics else None,
+        parity=evidence.parity,
+        timing=timing,
+        status=evidence.status,
+        precision=evidence.precision,
+        facts=evidence.facts,
+    )

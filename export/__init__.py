@@ -1,0 +1,1 @@
+"""From a checkpoint to proved artifacts: bake, lower, prove."""

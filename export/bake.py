@@ -1,0 +1,92 @@
+"""Baking: move preprocessing and postprocessing from the host into the graph, so no runtime can differ.
+
+`bake` composes three modules: a *prelude* from what the host delivers to what the network takes, the
+network, and a *head* from what the network gives to what results are read from. It returns a new module
+and a new spec; the checkpoint's network and spec stay as they are. A new input or output kind is a file
+in `export/bakers` and a line here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from export.bakers import classification, image
+from runtimes import SpecError, TensorInfo
+from sdk.spec import Graph, Spec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+InputBaker = Callable[["nn.Module", Spec, bool], tuple["nn.Module", "nn.Module", tuple[TensorInfo, ...]]]
+OutputBaker = Callable[[Spec], tuple["nn.Module", tuple[TensorInfo, ...]]]
+
+INPUT_BAKERS: dict[str, InputBaker] = {"image": image.bake_input}
+OUTPUT_BAKERS: dict[str, OutputBaker] = {"classification": classification.bake_output}
+
+
+def bake(network: nn.Module, spec: Spec, *, fold: bool = True) -> tuple[nn.Module, Spec]:
+    """Put every bakeable step into the graph.
+
+    Args:
+        network: The checkpoint's network in eval mode.
+        spec: Its spec, with nothing baked.
+        fold: Merge the normalisation into the first convolution where that is exact. Off for half
+            precision: the raw 0..255 range belongs into the fp32 prelude then.
+
+    Returns:
+        A module with the attributes `prelude`, `network` and `head`, in eval mode, sharing no weights with
+        `network`; and the spec of that module.
+
+    Raises:
+        SpecError: Something is baked already, or a kind cannot be baked.
+    """
+    if spec.baked:
+        raise SpecError(
+            "spec.baked",
+            got=str(list(spec.baked)),
+            expected="nothing baked",
+            fix="Bake the checkpoint's own network and spec.",
+        )
+    prelude, body, inputs = _find(INPUT_BAKERS, spec.input.kind)(copy.deepcopy(network), spec, fold)
+    head, outputs = _find(OUTPUT_BAKERS, spec.output.kind)(spec)
+    steps = spec.input.bakeable + spec.output.bakeable
+    graph = Graph(spec.graph().name, inputs, outputs)
+    return _compose(prelude, body, head), spec.with_baked(steps, (graph,))
+
+
+def _find(table: dict[str, Any], kind: str) -> Any:
+    if kind not in table:
+        raise SpecError(
+            "Baking",
+            got=f"kind {kind!r}",
+            expected=f"one of {sorted(table)}",
+            fix="Add a file for it in export/bakers.",
+        )
+    return table[kind]
+
+
+def _compose(prelude: nn.Module, network: nn.Module, head: nn.Module) -> nn.Module:
+    from export.bakers.baked import Baked
+
+    return Baked(prelude, network, head).eval()
+
+
+def example_input(spec: Spec, batch: int) -> tuple[Tensor, ...]:
+    """Tensors that fit the main graph's inputs, for tracing; values are arbitrary but not constant.
+
+    Args:
+        spec: The spec of the module that is to be traced.
+        batch: Extent of the first axis.
+    """
+    import numpy as np
+    import torch
+
+    generator = np.random.default_rng(0)
+    tensors = []
+    for info in spec.graph().inputs:
+        shape = (batch, *(extent if isinstance(extent, int) else extent.min for extent in info.shape[1:]))
+        values = generator.integers(0, 255, shape) if info.dtype == "uint8" else generator.random(shape)
+        tensors.append(torch.from_numpy(values.astype(info.dtype)))
+    return tuple(tensors)

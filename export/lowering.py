@@ -1,0 +1,111 @@
+"""The `Lowering` interface and the table of targets: a new one is a file in `export/lowerings` and a line."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from runtimes import UsageError
+from sdk.spec import Spec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FP32, FP16 = "fp32", "fp16"
+PRECISIONS = (FP32, FP16)
+
+TARGETS: dict[str, str] = {
+    "onnx": "export.lowerings.onnx_lowering:OnnxLowering",
+    "pte": "export.lowerings.executorch_lowering:ExecuTorchLowering",
+    "trt": "export.lowerings.tensorrt_lowering:TensorRTLowering",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a lowering.
+
+    Attributes:
+        precision: ``fp32`` or ``fp16``.
+        max_batch: Largest batch for engines that plan their memory ahead.
+        manifest_bytes: Room to leave for the manifest in formats that hold it inside.
+    """
+
+    precision: str
+    max_batch: int
+    manifest_bytes: int
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What came out.
+
+    Attributes:
+        payload: What the engine opens.
+        spec: The spec of that graph: baked, and with the batch bounds that it really has.
+        precision: Requested precision and what was read back from the result.
+        facts: Things worth knowing, such as the delegated fraction.
+    """
+
+    payload: bytes
+    spec: Spec
+    precision: dict[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Lowering(ABC):
+    """One target.
+
+    Class attributes:
+        suffix: File ending of the artifacts.
+        precisions: What can be asked for.
+    """
+
+    suffix: ClassVar[str]
+    precisions: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def lower(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
+        """Bake and lower a checkpoint's network.
+
+        Args:
+            network: In eval mode, fp32, on the CPU; not changed.
+            spec: The checkpoint's spec.
+            request: Precision, batch and manifest room.
+
+        Raises:
+            EngineError: The exporter or compiler refuses the network.
+            ProofError: The precision that was read back is not the one that was asked for.
+        """
+
+    def check(self, precision: str) -> None:
+        """Refuse before any work what `lower` could not do.
+
+        Raises:
+            UsageError: A precision this target has not.
+            EngineMissingError: The compiler is not installed.
+        """
+        if precision not in self.precisions:
+            raise UsageError(
+                "Option --precision",
+                got=f"{precision} for {self.suffix}",
+                expected=f"one of {', '.join(self.precisions)}",
+                fix="Leave this target out, or choose a precision it has.",
+            )
+
+
+def lowering_for(target: str) -> Lowering:
+    """The lowering called `target`.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if target not in TARGETS:
+        raise UsageError(
+            "Option --to", got=repr(target), expected=f"some of {','.join(TARGETS)}", fix="Correct its name."
+        )
+    module, _, name = TARGETS[target].partition(":")
+    lowering: Lowering = getattr(import_module(module), name)()
+    return lowering

@@ -1,0 +1,1 @@
+"""One file per target: from a baked module to what an engine opens."""

@@ -1,0 +1,131 @@
+"""Lower to ExecuTorch with the XNNPACK delegate."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from export.bake import bake, example_input
+from export.lowering import FP32, Lowered, Lowering, Request
+from runtimes import Dim, EngineError, EngineMissingError, TensorInfo
+from runtimes.errors import first_line
+from runtimes.executorch_runtime import ALL_NODES, DELEGATED_NODES
+from sdk.artifact import pte_file
+from sdk.spec import Graph, Spec
+
+
+class ExecuTorchLowering(Lowering):
+    """`.pte` for phones and boards."""
+
+    suffix = ".pte"
+    precisions = (FP32,)
+
+    def check(self, precision: str) -> None:
+        """See `Lowering.check`."""
+        super().check(precision)
+        import_exir()
+
+    def lower(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
+        """See `Lowering.lower`."""
+        module, baked_spec = bake(network, spec)
+        exir = import_exir()
+        with quiet_lowering():
+            try:
+                edge = exir["lower"](
+                    _export(module, baked_spec, request.max_batch),
+                    partitioner=[exir["partitioner"]()],
+                    constant_methods={pte_file.MANIFEST_METHOD: pte_file.reserve(request.manifest_bytes)},
+                )
+                delegation = exir["delegation"](edge.exported_program().graph_module)
+                delegated = delegation.num_delegated_nodes
+                nodes = delegated + delegation.num_non_delegated_nodes
+                # The counts are known only now; the manager offers no public way to add a constant late
+                # (executorch 1.5), and lowering twice would double the time.
+                edge._config_methods.update({DELEGATED_NODES: delegated, ALL_NODES: nodes})
+                payload = bytes(edge.to_executorch().buffer)
+            except Exception as error:  # the lowering passes raise whatever they like
+                raise EngineError(
+                    "ExecuTorch lowering",
+                    got=first_line(error),
+                    expected="a network ExecuTorch can lower",
+                    fix="See the message, or export to another runtime.",
+                ) from error
+        bound = _batch_bound(edge.exported_program(), request.max_batch)
+        facts = {
+            "delegate": "XNNPACK",
+            "delegated_fraction": round(delegated / nodes, 4) if nodes else 0.0,
+            "delegated_subgraphs": delegation.num_delegated_subgraphs,
+        }
+        precision = {"requested": request.precision, "weights": {"float": _parameters(module)}}
+        return Lowered(payload, _bounded(baked_spec, bound), precision, facts)
+
+
+def _export(module: nn.Module, spec: Spec, max_batch: int) -> Any:
+    inputs = example_input(spec, batch=min(2, max_batch))
+    if max_batch == 1:
+        return torch.export.export(module, inputs)
+    batch = torch.export.Dim("batch", min=1, max=max_batch)
+    return torch.export.export(module, inputs, dynamic_shapes=(tuple({0: batch} for _ in inputs),))
+
+
+def _batch_bound(program: Any, asked: int) -> int:
+    """The largest batch that the lowered program really takes: lowering may narrow what was asked for."""
+    bounds = [int(limits.upper) for limits in program.range_constraints.values()]
+    return min([asked, *bounds])
+
+
+def _bounded(spec: Spec, max_batch: int) -> Spec:
+    def bound(infos: tuple[TensorInfo, ...]) -> tuple[TensorInfo, ...]:
+        return tuple(replace(info, shape=(Dim(1, max_batch), *info.shape[1:])) for info in infos)
+
+    graphs = tuple(Graph(g.name, bound(g.inputs), bound(g.outputs)) for g in spec.graphs)
+    return replace(spec, graphs=graphs)
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def import_exir() -> dict[str, Any]:
+    """What lowering needs of executorch: `lower`, `partitioner` (XNNPACK) and `delegation`.
+
+    Raises:
+        EngineMissingError: executorch is not installed.
+    """
+    try:
+        with quiet_lowering():
+            from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+            from executorch.devtools.backend_debug import get_delegation_info
+            from executorch.exir import to_edge_transform_and_lower
+    except ImportError as error:
+        raise EngineMissingError(
+            "Compiler executorch",
+            got=f"no usable package ({first_line(error)})",
+            expected="executorch, which writes .pte",
+            fix="Run: pip install 'edgewright[export]'.",
+        ) from error
+    return {
+        "lower": to_edge_transform_and_lower,
+        "partitioner": XnnpackPartitioner,
+        "delegation": get_delegation_info,
+    }
+
+
+@contextlib.contextmanager
+def quiet_lowering() -> Iterator[None]:
+    """Keep the lowering's notes to its own developers from the user's terminal."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,205 @@
+"""The one `Runtime` class: named arrays in, named arrays out.
+
+The public `run()` validates every call once and answers a wrong one with given, expected and fix.
+An adapter implements `_open()`, `_run()` and `_close()` and may trust what it is handed.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.errors import EngineError, InputError, UsageError
+
+Array = NDArray[Any]
+MAIN_GRAPH = "main"
+
+
+@dataclass(frozen=True)
+class Dim:
+    """A dimension that may vary from call to call.
+
+    Attributes:
+        min: Smallest extent that is accepted.
+        max: Largest extent that is accepted; None when there is no bound.
+    """
+
+    min: int = 1
+    max: int | None = None
+
+    def __contains__(self, extent: int) -> bool:
+        return self.min <= extent and (self.max is None or extent <= self.max)
+
+    def __str__(self) -> str:
+        return f"{self.min}+" if self.max is None else f"{self.min}..{self.max}"
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Name, dtype and shape of one input or output.
+
+    Attributes:
+        name: The name by which `run()` takes or returns the array.
+        dtype: The numpy name of the element type, such as ``uint8`` or ``float32``.
+        shape: An extent per axis: a number, or a `Dim` where it may vary.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | Dim, ...]
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of `shape` fits."""
+        return len(shape) == len(self.shape) and all(
+            extent in want if isinstance(want, Dim) else extent == want
+            for extent, want in zip(shape, self.shape, strict=True)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.dtype} ({', '.join(str(extent) for extent in self.shape)})"
+
+
+@dataclass(frozen=True)
+class Program:
+    """What an adapter opens: bytes whose hash was checked, and what is known of them.
+
+    Attributes:
+        data: The engine's own format, complete.
+        graph: Which of the program's graphs to run.
+        inputs: Declared inputs in call order; empty when only the engine knows them.
+        outputs: Declared outputs in return order; empty when only the engine knows them.
+        network: For formats that hold weights alone: the ``name`` and ``arguments`` of the builder
+            that makes the network they belong to.
+    """
+
+    data: bytes
+    graph: str = MAIN_GRAPH
+    inputs: tuple[TensorInfo, ...] = ()
+    outputs: tuple[TensorInfo, ...] = ()
+    network: Mapping[str, Any] | None = field(default=None)
+
+
+class Runtime(ABC):
+    """One loaded graph in one engine. A context manager; `close()` may be called twice.
+
+    Every runtime may be called from several threads: where the engine itself does not allow that
+    (`concurrent` is False), calls take turns.
+    """
+
+    name: ClassVar[str]
+    concurrent: ClassVar[bool] = False
+
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._turn: AbstractContextManager[Any] = nullcontext() if self.concurrent else threading.Lock()
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the graph once.
+
+        Args:
+            inputs: One array per name in `self.inputs`, of exactly its dtype and shape. Floats must
+                not hold NaN. The arrays are only read.
+
+        Returns:
+            One array per name in `self.outputs`. They are the caller's: later calls do not touch them.
+
+        Raises:
+            InputError: A name, dtype, shape or value does not fit.
+            EngineError: The runtime is closed, or the engine failed.
+        """
+        ready = self._validate(inputs)
+        with self._turn:
+            self._require_open()
+            return self._run(ready)
+
+    def report(self) -> dict[str, Any]:
+        """Facts for people and logs: engine, version, device, threads, precision and the like."""
+        return {"engine": self.name}
+
+    def close(self) -> None:
+        """Give the engine's memory back. Later calls of `run()` raise `EngineError`."""
+        with self._turn:
+            if not self._closed:
+                self._closed = True
+                self._close()
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def _run(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """Run validated, C-contiguous arrays, in the order of `self.inputs`."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Release what was opened. Called once."""
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise EngineError(
+                f"{self.name} runtime",
+                got="a call after close()",
+                expected="an open runtime",
+                fix="Open it again, or move the call inside the with-block.",
+            )
+
+    def _validate(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        if not isinstance(inputs, Mapping) or set(inputs) != {info.name for info in self.inputs}:
+            given = sorted(map(str, inputs)) if isinstance(inputs, Mapping) else type(inputs).__name__
+            wanted = [info.name for info in self.inputs]
+            raise InputError(
+                "Inputs",
+                got=f"{given}",
+                expected=f"a mapping with exactly {wanted}",
+                fix="Pass one array per name.",
+            )
+        return {info.name: _checked(info, inputs[info.name]) for info in self.inputs}
+
+
+def _checked(info: TensorInfo, array: Array) -> Array:
+    if not isinstance(array, np.ndarray):
+        raise _mismatch(info, type(array).__name__, "Use np.asarray(…).")
+    given = f"{array.dtype} {array.shape}"
+    if array.dtype.name != info.dtype:
+        raise _mismatch(info, given, f"Use .astype(np.{info.dtype}).")
+    if not info.accepts(array.shape):
+        raise _mismatch(info, given, "Reshape it, or feed as many at a time as the shape allows.")
+    # min() carries a NaN through and needs no temporary of the array's size.
+    if array.dtype.kind == "f" and array.size and np.isnan(array.min()):
+        raise _mismatch(info, f"{given} with NaN", "Remove the NaN with np.nan_to_num, or mend its source.")
+    return np.ascontiguousarray(array)
+
+
+def _mismatch(info: TensorInfo, got: str, fix: str) -> InputError:
+    return InputError(f"Input '{info.name}'", got=got, expected=str(info), fix=fix)
+
+
+def threads_or_error(threads: int | None) -> int | None:
+    """`threads` as it is when None or positive; `UsageError` otherwise."""
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise UsageError(
+            "Option 'threads'",
+            got=repr(threads),
+            expected="None (the engine decides) or a whole number from 1",
+            fix="Leave it out for the engine's own choice.",
+        )
+    return threads

@@ -1,0 +1,100 @@
+"""The contract inside `.onnx`: two `metadata_props` entries appended to the file.
+
+Protobuf messages merge on concatenation, so a `ModelProto` that holds nothing but metadata may follow
+the model's own bytes: ONNX Runtime, the onnx package and TensorRT read the two as one model. The last
+entry, the seal, has a fixed length, so that plain Python finds and checks everything from the file's end:
+
+    model | metadata_props {key: "edgewright", value: manifest}
+          | metadata_props {key: "edgewright_seal", value: "<bytes of both entries> <manifest SHA-256>"}
+"""
+
+from __future__ import annotations
+
+from runtimes import ArtifactError
+from sdk.artifact.sealed import Parts, damaged, sha256
+
+_METADATA_PROPS = 0x72  # field 14 of ModelProto, length-delimited
+_KEY, _VALUE = 0x0A, 0x12  # fields 1 and 2 of StringStringEntryProto
+_LENGTH_DIGITS = 16
+
+
+def join(payload: bytes, manifest: bytes) -> bytes:
+    """The model followed by its contract."""
+    return payload + _frame(manifest)
+
+
+def split(data: bytes, name: str) -> Parts | None:
+    """Take a file apart; None when it carries no contract.
+
+    Raises:
+        ArtifactError: The contract was altered.
+    """
+    blank = _entry(b"edgewright_seal", _seal(0, b""))
+    tail = data[-len(blank) :]
+    seal_at = len(blank) - _LENGTH_DIGITS - 65
+    if tail[:seal_at] != blank[:seal_at]:
+        return None
+    try:
+        length = int(tail[seal_at : seal_at + _LENGTH_DIGITS])
+        frame = data[len(data) - length :]
+        if not len(blank) < length <= len(data):
+            raise ValueError
+        manifest = _manifest_of(frame[: -len(blank)])
+    except (ValueError, IndexError) as error:
+        raise damaged(name) from error
+    if _frame(manifest) != frame:
+        raise damaged(name)
+    return Parts(data[: len(data) - length], manifest)
+
+
+def canonical(payload: bytes) -> bytes:
+    """The payload as it is hashed: a model without an earlier contract."""
+    try:
+        parts = split(payload, "model")
+    except ArtifactError:
+        return payload
+    return payload if parts is None else parts.payload
+
+
+def _frame(manifest: bytes) -> bytes:
+    first = _entry(b"edgewright", manifest)
+    length = len(first) + len(_entry(b"edgewright_seal", _seal(0, b"")))
+    return first + _entry(b"edgewright_seal", _seal(length, manifest))
+
+
+def _seal(length: int, manifest: bytes) -> bytes:
+    return f"{length:0{_LENGTH_DIGITS}d} {sha256(manifest)}".encode()
+
+
+def _entry(key: bytes, value: bytes) -> bytes:
+    body = bytes([_KEY]) + _varint(len(key)) + key + bytes([_VALUE]) + _varint(len(value)) + value
+    return bytes([_METADATA_PROPS]) + _varint(len(body)) + body
+
+
+def _manifest_of(entry: bytes) -> bytes:
+    """The value of the one entry; `split` compares the whole frame, so only lengths are read here."""
+    _, at = _read_varint(entry, 1)
+    key_length, at = _read_varint(entry, at + 1)
+    length, at = _read_varint(entry, at + key_length + 1)
+    if at + length != len(entry):
+        raise ValueError("lengths disagree")
+    return entry[at:]
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = data[at]
+        number |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return number, at

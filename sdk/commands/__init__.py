@@ -1,0 +1,1 @@
+"""Subcommands that need no more than `sdk`: one module each."""

@@ -1,0 +1,97 @@
+"""Show an artifact's contract and proof, without its engine.
+
+Checks every hash, then prints how the artifact is fed, how it is read, what was measured, and where it
+came from. Needs nothing but this package: no ONNX Runtime, ExecuTorch, TensorRT or torch.
+
+Examples:
+  edgewright inspect product.onnx
+  edgewright inspect product.trt --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sdk.artifact import Artifact, Evidence
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("artifact", metavar="ARTIFACT", help="file written by train, export or build")
+    parser.add_argument("--json", action="store_true", help="print the whole manifest but the sample bytes")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, check and print."""
+    from sdk.artifact import read_artifact
+
+    artifact = read_artifact(args.artifact)
+    print(json.dumps(_as_json(artifact), indent=2) if args.json else _as_text(artifact))
+    return 0
+
+
+def _as_json(artifact: Artifact) -> dict[str, Any]:
+    from sdk.codec import to_json
+
+    manifest = artifact.manifest
+    return {
+        "file": artifact.path.name,
+        "size_bytes": artifact.size_bytes,
+        "payload_sha256": manifest.payload_sha256,
+        "spec": manifest.spec.to_json(),
+        "evidence": to_json(manifest.evidence),
+        "golden_samples": len(manifest.samples),
+    }
+
+
+def _as_text(artifact: Artifact) -> str:
+    spec, evidence = artifact.spec, artifact.manifest.evidence
+    rows = [
+        ("file", f"{artifact.path.name}, {artifact.size_bytes / 1e6:.2f} MB, hashes hold"),
+        ("model", f"{spec.name} ({spec.network.name}), task {spec.task}"),
+    ]
+    for graph in spec.graphs:
+        takes = ", ".join(f"{i.name}: {i}" for i in graph.inputs)
+        gives = ", ".join(f"{i.name}: {i}" for i in graph.outputs)
+        rows.append((f"graph {graph.name}", f"{takes} → {gives}"))
+    rows += [(f"in: {name}", _brief(value)) for name, value in spec.input.to_json().items()]
+    rows += [(f"out: {name}", _brief(value)) for name, value in spec.output.to_json().items()]
+    rows.append(("baked", ", ".join(spec.baked) or "nothing: the host does every step"))
+    rows += _evidence_rows(evidence)
+    rows.append(("golden", f"{len(artifact.manifest.samples)} samples; replay them with `edgewright verify`"))
+    rows.append(("payload", f"SHA-256 {artifact.manifest.payload_sha256}"))
+    width = max(len(name) for name, _ in rows) + 2
+    return "\n".join(f"{name:<{width}}{text}" for name, text in rows)
+
+
+def _evidence_rows(evidence: Evidence) -> list[tuple[str, str]]:
+    rows = [("status", evidence.status), ("made", evidence.created_utc)]
+    if evidence.parent_sha256:
+        rows.append(("parent", f"SHA-256 {evidence.parent_sha256}"))
+    rows += [(f"precision: {name}", _brief(value)) for name, value in evidence.precision.items()]
+    if evidence.parity:
+        parity = evidence.parity
+        rows.append(
+            (
+                "parity",
+                f"worst difference {parity.worst_difference:.2e}, "
+                f"{parity.agreement:.2%} same answers on {parity.samples} samples",
+            )
+        )
+    rows += [
+        (m.name, f"{m.value:.4f} (95 % interval {m.low:.4f} to {m.high:.4f}, {m.samples} of {m.split})")
+        for m in evidence.metrics
+    ]
+    rows += [(name, _brief(value)) for name, value in evidence.facts.items()]
+    rows.append(("tools", ", ".join(f"{name} {version}" for name, version in evidence.tools.items())))
+    return rows
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, list):
+        shown = ", ".join(str(item) for item in value[:12])
+        return shown + (f", … ({len(value)} in all)" if len(value) > 12 else "")
+    return str(value)

@@ -1,0 +1,110 @@
+"""Predict on files with an artifact.
+
+Takes any artifact (.onnx, .pte, .trt, .safetensors) and any number of inputs: image files, or folders
+whose images are taken in name order. Prints one line per input, or JSON.
+
+Examples:
+  edgewright predict product.onnx shirt.png
+  edgewright predict product.pte photos/ --json > answers.json
+  edgewright predict product.onnx shirt.png --out labelled/
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from runtimes import InputError, UsageError
+from sdk.commands.runtime_options import add_runtime_options, runtime_options
+
+_CHUNK = 64
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("artifact", metavar="ARTIFACT", help="file written by train, export or build")
+    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="file, .npy array, or folder of files")
+    parser.add_argument("--json", action="store_true", help="print a JSON list instead of lines")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="write a picture of each result here")
+    add_runtime_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict and print."""
+    from sdk.predictor import Predictor
+
+    paths = _expand(args.inputs)
+    targets = _targets(paths, args.out)
+    answers: list[dict[str, Any]] = []
+    with Predictor(args.artifact, **runtime_options(args)) as predictor:
+        for start in range(0, len(paths), _CHUNK):
+            chunk = paths[start : start + _CHUNK]
+            for path, result in zip(chunk, predictor.predict([_item(p) for p in chunk]), strict=True):
+                answers.append({"input": str(path), **result.to_dict()})
+                if not args.json:
+                    print(f"{path}: {_summary(result)}")
+                if args.out:
+                    result.plot().save(targets[path])
+    if args.json:
+        print(json.dumps(answers, indent=2))
+    return 0
+
+
+def _summary(result: Any) -> str:
+    return ", ".join(f"{entry.label} {entry.score:.1%}" for entry in result.top[:3])
+
+
+def _expand(inputs: list[str]) -> list[Path]:
+    paths: list[Path] = []
+    for given in map(Path, inputs):
+        if given.is_dir():
+            inside = sorted(p for p in given.iterdir() if p.is_file() and not p.name.startswith("."))
+            if not inside:
+                raise InputError(
+                    f"Folder {given.name!r}", got="no files", expected="at least one", fix="Check the path."
+                )
+            paths.extend(inside)
+        else:
+            paths.append(given)
+    return paths
+
+
+def _targets(paths: list[Path], out: Path | None) -> dict[Path, Path]:
+    if out is None:
+        return {}
+    targets = {path: out / f"{path.stem}_labelled.png" for path in paths}
+    if len(set(targets.values())) != len(set(paths)):
+        raise UsageError(
+            "Option --out",
+            got="inputs that share a file name",
+            expected="different names",
+            fix="Predict one folder at a time.",
+        )
+    for target in targets.values():
+        if target.exists():
+            raise UsageError(
+                f"Output {target.name!r}",
+                got="a file that is there already",
+                expected="a new name",
+                fix="Choose another --out, or move it away.",
+            )
+    out.mkdir(parents=True, exist_ok=True)
+    return targets
+
+
+def _item(path: Path) -> Any:
+    if path.suffix.lower() != ".npy":
+        return path
+    import numpy as np
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"Array {path.name!r}",
+            got="a file that is no plain .npy array",
+            expected="an array saved by np.save",
+            fix="Save it again without objects.",
+        ) from error

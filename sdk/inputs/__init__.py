@@ -1,0 +1,1 @@
+"""One file per modality: how an item becomes arrays."""

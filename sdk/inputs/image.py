@@ -1,0 +1,194 @@
+"""Image preprocessing: from a picture to the exact array that the network was trained on."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from runtimes import Array, SpecError
+from sdk.inputs.image_decode import decode_image, flatten_modes
+from sdk.kinds import InputKind, Sample
+
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1}
+RESIZES = ("stretch", "letterbox", "shortest")
+IMAGE = "image"
+"""Name of the graph input."""
+GOLDEN_LONGEST_PX = 512
+
+
+@dataclass(frozen=True)
+class ImageInput(InputKind):
+    """How a picture is fed. Every field is written; there are no defaults.
+
+    Attributes:
+        channels: Channel order of the network: ``rgb``, ``bgr`` or ``grey`` (ITU-R 601 luma).
+        size_wh: Width and height that the network takes, in pixels.
+        resize: ``stretch`` to `size_wh`; ``letterbox``: fit inside, keep the aspect, centre on
+            `pad_colour`; ``shortest``: shortest side to `shortest_px`, then centre crop.
+        shortest_px: Pixels of the shortest side for ``shortest``, else None.
+        filter: Pillow's resampling filter, which widens its support when shrinking (antialiasing).
+        pad_colour: RGB, 0..255, around a letterboxed picture.
+        alpha_colour: RGB, 0..255, behind transparent pixels.
+        scale: Factor on the 8-bit value, such as 1/255.
+        mean: Per channel in network order, subtracted after scaling.
+        std: Per channel in network order, divided by: ``x = (u8 * scale - mean) / std``.
+    """
+
+    kind: ClassVar[str] = "image"
+    bakeable: ClassVar[tuple[str, ...]] = ("colour_order", "layout", "cast", "normalise")
+
+    channels: str
+    size_wh: tuple[int, int]
+    resize: str
+    shortest_px: int | None
+    filter: str
+    pad_colour: tuple[int, int, int]
+    alpha_colour: tuple[int, int, int]
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _choice("channels", self.channels, CHANNELS)
+        _choice("resize", self.resize, RESIZES)
+        _choice("filter", self.filter, FILTERS)
+        _require("size_wh", self.size_wh, min(self.size_wh) >= 1, "at least 1×1")
+        count = CHANNELS[self.channels]
+        _require("mean", self.mean, len(self.mean) == count, f"{count} numbers")
+        _require("std", self.std, len(self.std) == count and min(self.std) > 0, f"{count} positive numbers")
+        _require("scale", self.scale, self.scale > 0, "a positive number")
+        for name in ("pad_colour", "alpha_colour"):
+            colour = getattr(self, name)
+            _require(name, colour, all(0 <= level <= 255 for level in colour), "levels from 0 to 255")
+        if self.resize == "shortest":
+            enough = self.shortest_px is not None and self.shortest_px >= max(self.size_wh)
+            _require("shortest_px", self.shortest_px, enough, f"at least {max(self.size_wh)}")
+        else:
+            _require("shortest_px", self.shortest_px, self.shortest_px is None, "null unless 'shortest'")
+
+    @property
+    def channel_count(self) -> int:
+        """3 for colour, 1 for grey."""
+        return CHANNELS[self.channels]
+
+    def load(self, item: Any) -> Sample:
+        """Decode and resize one picture.
+
+        Args:
+            item: A path, bytes, PIL image, or uint8 array; see `decode_image`.
+
+        Returns:
+            A sample with array ``image``: uint8 (H, W, C), RGB or grey. Its geometry maps a point of
+            the original to the array: ``x' = x * scale_x + offset_x``, likewise y.
+        """
+        source = flatten_modes(decode_image(item), self.alpha_colour)
+        wanted = "L" if self.channels == "grey" else "RGB"
+        image = source if source.mode == wanted else source.convert(wanted)
+        resized, geometry = self._resize(image)
+        pixels = np.asarray(resized)
+        array = pixels[:, :, None] if pixels.ndim == 2 else pixels
+        return Sample({IMAGE: array}, source, geometry)
+
+    def batch(self, samples: Sequence[Sample], baked: Collection[str]) -> dict[str, Array]:
+        """Stack pictures and do what the graph does not.
+
+        Returns:
+            ``image``: uint8 (N, H, W, C) when all steps are baked; float32 (N, C, H, W), normalised,
+            when none is.
+        """
+        arrays = [sample.arrays[IMAGE] for sample in samples]
+        stack = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+        if "colour_order" not in baked and self.channels == "bgr":
+            stack = stack[..., ::-1]
+        if "layout" not in baked:
+            stack = np.ascontiguousarray(stack.transpose(0, 3, 1, 2))
+        if "cast" not in baked:
+            stack = stack.astype(np.float32)
+        if "normalise" not in baked:
+            shape = (1, -1, 1, 1)
+            mean = np.asarray(self.mean, np.float32).reshape(shape)
+            std = np.asarray(self.std, np.float32).reshape(shape)
+            stack = (stack * np.float32(self.scale) - mean) / std
+        return {IMAGE: stack}
+
+    def is_list(self, item: Any) -> bool:
+        """Lists and tuples are several pictures."""
+        return isinstance(item, (list, tuple))
+
+    def encode(self, source: Any) -> bytes:
+        """The picture as PNG, shrunk so that its longest side is at most `GOLDEN_LONGEST_PX`."""
+        image: Image.Image = source
+        if max(image.size) > GOLDEN_LONGEST_PX:
+            image = image.copy()
+            image.thumbnail((GOLDEN_LONGEST_PX, GOLDEN_LONGEST_PX), Image.Resampling.BICUBIC)
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", optimize=True)
+        return buffer.getvalue()
+
+    def _resize(self, image: Image.Image) -> tuple[Image.Image, dict[str, float]]:
+        width, height = image.size
+        if self.resize == "stretch":
+            inner, canvas = self.size_wh, self.size_wh
+        elif self.resize == "letterbox":
+            ratio = min(self.size_wh[0] / width, self.size_wh[1] / height)
+            inner = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+            canvas = self.size_wh
+        else:
+            inner = _shortest_side(width, height, self.shortest_px or 0)
+            canvas = self.size_wh
+        if inner != image.size:
+            image = image.resize(inner, FILTERS[self.filter])
+        left, top = _centre(canvas[0], inner[0]), _centre(canvas[1], inner[1])
+        if inner != canvas:
+            image = self._place(image, left, top)
+        geometry = {
+            "width": float(width),
+            "height": float(height),
+            "scale_x": inner[0] / width,
+            "scale_y": inner[1] / height,
+            "offset_x": float(left),
+            "offset_y": float(top),
+        }
+        return image, geometry
+
+    def _place(self, image: Image.Image, left: int, top: int) -> Image.Image:
+        if self.resize == "shortest":
+            return image.crop((-left, -top, self.size_wh[0] - left, self.size_wh[1] - top))
+        pad = Image.new("RGB", (1, 1), self.pad_colour).convert(image.mode).getpixel((0, 0))
+        canvas = Image.new(image.mode, self.size_wh, pad)
+        canvas.paste(image, (left, top))
+        return canvas
+
+
+def _shortest_side(width: int, height: int, shortest_px: int) -> tuple[int, int]:
+    """Size with the shortest side at `shortest_px`; the other is cut to whole pixels as in torchvision."""
+    if width <= height:
+        return shortest_px, int(shortest_px * height / width)
+    return int(shortest_px * width / height), shortest_px
+
+
+def _centre(outer: int, inner: int) -> int:
+    """Offset that centres `inner` in `outer`; negative when it is cropped, rounded as in torchvision."""
+    return (outer - inner) // 2 if outer >= inner else -round((inner - outer) / 2)
+
+
+def _choice(name: str, value: str, known: Collection[str]) -> None:
+    _require(name, value, value in known, f"one of {sorted(known)}")
+
+
+def _require(name: str, value: object, holds: bool, expected: str) -> None:
+    if not holds:
+        raise SpecError(f"spec.input.{name}", got=repr(value), expected=expected, fix="Correct the spec.")

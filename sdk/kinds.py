@@ -1,0 +1,118 @@
+"""What an artifact takes in and gives out: the two interfaces that a new task implements.
+
+An `InputKind` turns a user's item (a path, bytes, an image, a text, a series) into arrays; an
+`OutputKind` turns the graph's arrays into typed results. Both are frozen dataclasses that are stored
+in the spec under their ``kind`` name. A new modality or task is a new file in `sdk/inputs` or
+`sdk/outputs` and a line in the table below.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar, TypeVar
+
+from runtimes import Array, SpecError
+from sdk.codec import fields_to_json, from_json
+
+INPUT_KINDS: dict[str, str] = {
+    "image": "sdk.inputs.image:ImageInput",
+}
+OUTPUT_KINDS: dict[str, str] = {
+    "classification": "sdk.outputs.classification:ClassificationOutput",
+}
+
+K = TypeVar("K", bound="Kind")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One item on its way through a graph.
+
+    Attributes:
+        arrays: Host-prepared arrays by graph input name, without a batch axis.
+        source: The decoded original (a PIL image, a text, a series), kept for plots and for mapping
+            answers back; never copied.
+        geometry: Numbers that the output needs to map answers back, such as scale and offset.
+    """
+
+    arrays: Mapping[str, Array]
+    source: Any
+    geometry: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Kind(ABC):
+    """A piece of a spec that knows how to run itself.
+
+    Class attributes:
+        kind: The name in JSON.
+        bakeable: The steps that export may move into the graph, in the order in which they run.
+    """
+
+    kind: ClassVar[str]
+    bakeable: ClassVar[tuple[str, ...]]
+    table: ClassVar[Mapping[str, str]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field, with ``kind`` first."""
+        return {"kind": self.kind, **fields_to_json(self)}
+
+    @classmethod
+    def from_json(cls: type[K], data: Any, where: str) -> K:
+        """Find the class named by ``kind`` and build it, strictly."""
+        name = data.get("kind") if isinstance(data, Mapping) else None
+        if not isinstance(name, str) or name not in cls.table:
+            raise SpecError(
+                where,
+                got=f"kind {name!r}",
+                expected=f"one of {sorted(cls.table)}",
+                fix="Use the Edgewright version that wrote it.",
+            )
+        module, _, attribute = cls.table[name].partition(":")
+        kind: type[K] = getattr(import_module(module), attribute)
+        return from_json(kind, {key: v for key, v in data.items() if key != "kind"}, where)
+
+
+@dataclass(frozen=True)
+class InputKind(Kind):
+    """How items become arrays."""
+
+    table: ClassVar[Mapping[str, str]] = INPUT_KINDS
+
+    @abstractmethod
+    def load(self, item: Any) -> Sample:
+        """Decode one item and apply the steps that always run on the host.
+
+        Raises:
+            InputError: The item cannot be used.
+        """
+
+    @abstractmethod
+    def batch(self, samples: Sequence[Sample], baked: Collection[str]) -> dict[str, Array]:
+        """Stack samples on a new first axis and apply the bakeable steps that are not in `baked`."""
+
+    @abstractmethod
+    def is_list(self, item: Any) -> bool:
+        """Whether `item` is several items rather than one."""
+
+    @abstractmethod
+    def encode(self, source: Any) -> bytes:
+        """`source` of a `Sample` as lossless bytes that `load` accepts; for golden samples."""
+
+
+@dataclass(frozen=True)
+class OutputKind(Kind):
+    """How arrays become results."""
+
+    table: ClassVar[Mapping[str, str]] = OUTPUT_KINDS
+
+    @abstractmethod
+    def activate(self, outputs: Mapping[str, Array], baked: Collection[str]) -> dict[str, Array]:
+        """Apply the bakeable steps that are not in `baked`; what golden samples are compared on."""
+
+    @abstractmethod
+    def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:
+        """One result per sample from activated outputs."""

@@ -1,0 +1,82 @@
+"""Classification: from scores to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from runtimes import Array, EngineError, SpecError
+from sdk.kinds import OutputKind, Sample
+from sdk.results import Classification, RankedLabel
+
+ACTIVATIONS = ("softmax", "sigmoid", "none")
+SCORES = "scores"
+"""Name of the graph output."""
+
+
+@dataclass(frozen=True)
+class ClassificationOutput(OutputKind):
+    """How class scores are read.
+
+    Attributes:
+        labels: A name per class, in the order of the scores.
+        activation: ``softmax`` for one label out of many, ``sigmoid`` for independent labels, ``none``
+            where the network's scores are final.
+        top_k: How many ranked labels a result lists; at most the number of labels are.
+    """
+
+    kind: ClassVar[str] = "classification"
+    bakeable: ClassVar[tuple[str, ...]] = ("activation",)
+
+    labels: tuple[str, ...]
+    activation: str
+    top_k: int
+
+    def __post_init__(self) -> None:
+        twice = len(set(self.labels)) != len(self.labels)
+        _require("labels", self.labels, len(self.labels) >= 2 and not twice, "two or more different names")
+        _require("activation", self.activation, self.activation in ACTIVATIONS, f"one of {ACTIVATIONS}")
+        _require("top_k", self.top_k, self.top_k >= 1, "at least 1")
+
+    def activate(self, outputs: Mapping[str, Array], baked: Collection[str]) -> dict[str, Array]:
+        """Scores as probabilities: float32 (N, classes)."""
+        scores = outputs[SCORES].astype(np.float32, copy=False)
+        if "activation" not in baked and self.activation == "softmax":
+            shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+            scores = shifted / shifted.sum(axis=1, keepdims=True)
+        elif "activation" not in baked and self.activation == "sigmoid":
+            # tanh form: exp() of a large negative score would overflow.
+            scores = 0.5 * (1.0 + np.tanh(0.5 * scores))
+        return {SCORES: scores}
+
+    def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:
+        """One `Classification` per sample; equal scores rank by class order.
+
+        Raises:
+            EngineError: A score is NaN: the model, or its precision, is broken.
+        """
+        scores = outputs[SCORES]
+        if np.isnan(scores.min()):
+            raise EngineError(
+                "Output 'scores'",
+                got="NaN",
+                expected="finite scores",
+                fix="Export in fp32, or train again: the network overflows.",
+            )
+        count = min(self.top_k, len(self.labels))
+        ranks = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+        return [
+            self._result(row, rank, sample) for row, rank, sample in zip(scores, ranks, samples, strict=True)
+        ]
+
+    def _result(self, row: Array, rank: Array, sample: Sample) -> Classification:
+        top = tuple(RankedLabel(self.labels[i], float(row[i]), int(i)) for i in rank)
+        return Classification(top[0].label, top[0].score, top[0].index, top, row, sample.source)
+
+
+def _require(name: str, value: object, holds: bool, expected: str) -> None:
+    if not holds:
+        raise SpecError(f"spec.output.{name}", got=repr(value), expected=expected, fix="Correct the spec.")

@@ -1,0 +1,232 @@
+"""`Predictor`: one artifact, any runtime, the same answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from runtimes import Array, Runtime, SpecError, UsageError, open_runtime
+from sdk.artifact import Artifact, Manifest, read_artifact
+from sdk.kinds import Sample
+from sdk.spec import Spec
+
+DEFAULT_BATCH = 32
+"""Items per call where the artifact sets no bound: enough to fill two cores, little memory."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a replay of the golden samples showed.
+
+    Attributes:
+        worst_difference: Largest absolute difference of any activated output from the checkpoint's.
+        tolerance: What the artifact's evidence allows.
+        samples: How many were replayed.
+    """
+
+    worst_difference: float
+    tolerance: float
+    samples: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether there were samples and all are within tolerance."""
+        return self.samples > 0 and self.worst_difference <= self.tolerance
+
+
+class Predictor:
+    """Predict from one artifact file. A context manager; may be shared between threads.
+
+    Calls from several threads run at the same time where the engine allows it (ONNX Runtime, torch) and
+    take turns where it does not (ExecuTorch, TensorRT).
+
+    Args:
+        path: A file ending in ``.onnx``, ``.pte``, ``.trt``, ``.engine`` or ``.safetensors``.
+        batch_size: Most items in one call of the graph, for lists. Default: `DEFAULT_BATCH`, or less
+            where the artifact takes fewer.
+        **runtime_options: The adapter's own options, such as ``threads=2``.
+
+    Raises:
+        ArtifactError: The file is missing, truncated, altered or of an unknown kind.
+        SpecError: Its contract does not fit its graph, or is of another version.
+        EngineError: The engine is not installed, its device is not there, or it refuses the program.
+        UsageError: An option makes no sense.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, batch_size: int | None = None, **runtime_options: Any
+    ) -> None:
+        self._artifact = read_artifact(path)
+        self._batch_size = self._pick_batch_size(batch_size)
+        self._runtime = open_runtime(self._artifact.suffix, self._artifact.program(), **runtime_options)
+        try:
+            _require_same_interface(self._artifact, self._runtime)
+        except SpecError:
+            self._runtime.close()
+            raise
+
+    @property
+    def spec(self) -> Spec:
+        """How the artifact is fed and read."""
+        return self._artifact.spec
+
+    @property
+    def manifest(self) -> Manifest:
+        """Everything the artifact says of itself, its evidence among it."""
+        return self._artifact.manifest
+
+    @property
+    def artifact(self) -> Artifact:
+        """The verified file."""
+        return self._artifact
+
+    @property
+    def runtime(self) -> Runtime:
+        """The engine behind it, for raw arrays: ``predictor.runtime.run({...})``."""
+        return self._runtime
+
+    def predict(self, item: Any) -> Any:
+        """Predict on one item, or on a list of them.
+
+        Args:
+            item: What the input kind takes; for images a path, bytes, PIL image, or uint8 array:
+                (H, W, 3) RGB or (H, W) grey. A list or tuple of these gives a list, in order.
+
+        Returns:
+            A typed result, or a list of them.
+
+        Raises:
+            InputError: An item cannot be used.
+            EngineError: The engine failed, or the predictor is closed.
+        """
+        if self.spec.input.is_list(item):
+            return [result for results in self._results(item) for result in results]
+        return next(self._results([item]))[0]
+
+    def outputs(self, items: Sequence[Any]) -> dict[str, Array]:
+        """Activated outputs of the graph for a list of items, before they become results.
+
+        Args:
+            items: As `predict` takes them; at least one.
+
+        Returns:
+            One array (N, …) per graph output.
+
+        Raises:
+            InputError: An item cannot be used, or there is none.
+        """
+        _require_some(items)
+        return _joined([outputs for outputs, _ in self._run_batches(items)])
+
+    def predict_with_outputs(
+        self, items: Sequence[Any], progress: Callable[[int], None] | None = None
+    ) -> tuple[list[Any], dict[str, Array]]:
+        """Results and activated outputs of many items in one pass, for measuring on whole data sets.
+
+        Args:
+            items: As `predict` takes them; at least one.
+            progress: Called after every batch with the number of items done so far.
+
+        Returns:
+            Results without their `source`, so that a large set of pictures is not kept in memory, and one
+            array (N, …) per graph output.
+
+        Raises:
+            InputError: An item cannot be used.
+            UsageError: There is none.
+        """
+        _require_some(items)
+        results: list[Any] = []
+        parts: list[dict[str, Array]] = []
+        for outputs, samples in self._run_batches(items):
+            results += [replace(r, source=None) for r in self.spec.output.read(outputs, samples)]
+            parts.append(outputs)
+            if progress:
+                progress(len(results))
+        return results, _joined(parts)
+
+    def verify(self) -> Verification:
+        """Replay the golden samples on this machine."""
+        golden = self.manifest.samples
+        worst = 0.0
+        if golden:
+            outputs = self.outputs([sample.item() for sample in golden])
+            for row, sample in enumerate(golden):
+                for name, stored in sample.outputs.items():
+                    # NaN must not compare as small: nan > x is False.
+                    difference = np.abs(outputs[name][row].astype(np.float64) - stored.array())
+                    worst = max(worst, float(np.nan_to_num(difference, nan=np.inf).max()))
+        return Verification(worst, self.manifest.evidence.tolerance, len(golden))
+
+    def close(self) -> None:
+        """Give the engine's memory back; the predictor cannot be used afterwards."""
+        self._runtime.close()
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _results(self, items: Sequence[Any]) -> Iterator[list[Any]]:
+        for outputs, samples in self._run_batches(items):
+            yield self.spec.output.read(outputs, samples)
+
+    def _run_batches(self, items: Sequence[Any]) -> Iterator[tuple[dict[str, Array], list[Sample]]]:
+        """Run `items` in batches that the artifact allows; a short last batch is filled up and cut."""
+        spec = self.spec
+        for start in range(0, len(items), self._batch_size):
+            samples = [spec.input.load(item) for item in items[start : start + self._batch_size]]
+            missing = max(0, spec.batch.min - len(samples))
+            arrays = spec.input.batch(samples + samples[-1:] * missing, spec.baked)
+            outputs = self._runtime.run(arrays)
+            if missing:
+                outputs = {name: array[: len(samples)] for name, array in outputs.items()}
+            yield spec.output.activate(outputs, spec.baked), samples
+
+    def _pick_batch_size(self, asked: int | None) -> int:
+        allowed = self.spec.batch
+        if asked is None:
+            return max(allowed.min, min(DEFAULT_BATCH, allowed.max or DEFAULT_BATCH))
+        if not isinstance(asked, int) or asked not in allowed:
+            raise UsageError(
+                "Option 'batch_size'",
+                got=repr(asked),
+                expected=str(allowed),
+                fix="Choose a size that the artifact takes.",
+            )
+        return asked
+
+
+def _require_some(items: Sequence[Any]) -> None:
+    if not len(items):
+        raise UsageError("Items", got="an empty list", expected="at least one item", fix="Pass some.")
+
+
+def _joined(parts: list[dict[str, Array]]) -> dict[str, Array]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _require_same_interface(artifact: Artifact, runtime: Runtime) -> None:
+    """The contract and the engine must speak of the same graph."""
+    graph = artifact.spec.graph()
+    for declared, found in ((graph.inputs, runtime.inputs), (graph.outputs, runtime.outputs)):
+        said = {info.name: (info.dtype, len(info.shape)) for info in declared}
+        real = {info.name: (info.dtype, len(info.shape)) for info in found}
+        if said != real:
+            raise SpecError(
+                f"Artifact {artifact.path.name!r}",
+                got=f"a graph with {[f'{i.name}: {i}' for i in found]}",
+                expected=f"{[f'{i.name}: {i}' for i in declared]}, as its contract says",
+                fix="Export the checkpoint again.",
+            )

@@ -1,0 +1,153 @@
+"""The spec: the one description of how to feed an artifact and how to read it.
+
+`train` evaluates through it, `export` bakes into the graph what the graph can do, and `Predictor`
+runs the rest. It is frozen, versioned and stored as JSON; reading is strict in both directions.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runtimes import MAIN_GRAPH, Dim, SpecError, TensorInfo
+from sdk.codec import from_json, to_json
+from sdk.kinds import InputKind, OutputKind
+
+SPEC_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One callable graph of an artifact. Most have one, named ``main``.
+
+    Attributes:
+        name: What a runtime opens it by.
+        inputs: Its inputs, in call order.
+        outputs: Its outputs, in return order.
+    """
+
+    name: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which builder makes the network that a checkpoint's weights belong to.
+
+    Attributes:
+        name: An entry point of the group ``edgewright.networks``.
+        arguments: Keyword arguments of the builder; plain JSON.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The contract of one artifact.
+
+    Attributes:
+        version: Layout of this tree; only `SPEC_VERSION` is read.
+        name: The model's name, such as ``product``; also its file name.
+        task: The training task that made it and that can measure it again.
+        input: How items become arrays.
+        output: How arrays become results.
+        graphs: The callable graphs with their inputs and outputs as they are now, baked or not.
+        baked: The steps of `input` and `output` that the graph itself performs.
+        network: The network behind a checkpoint.
+    """
+
+    version: int
+    name: str
+    task: str
+    input: InputKind
+    output: OutputKind
+    graphs: tuple[Graph, ...]
+    baked: tuple[str, ...]
+    network: Network
+
+    def __post_init__(self) -> None:
+        known = self.input.bakeable + self.output.bakeable
+        unknown = [step for step in self.baked if step not in known]
+        if unknown:
+            raise SpecError(
+                "spec.baked",
+                got=repr(unknown[0]),
+                expected=f"only {list(known)}",
+                fix="Remove the step, or teach the kind to bake it.",
+            )
+        names = [graph.name for graph in self.graphs]
+        if not names or len(set(names)) != len(names):
+            raise SpecError(
+                "spec.graphs",
+                got=f"{names}",
+                expected="at least one, each name once",
+                fix="Name every graph differently.",
+            )
+
+    def graph(self, name: str = MAIN_GRAPH) -> Graph:
+        """The graph called `name`.
+
+        Raises:
+            SpecError: There is none.
+        """
+        for graph in self.graphs:
+            if graph.name == name:
+                return graph
+        raise SpecError(
+            "Graph",
+            got=repr(name),
+            expected=f"one of {[g.name for g in self.graphs]}",
+            fix="Ask for a graph that the artifact holds.",
+        )
+
+    @property
+    def batch(self) -> Dim:
+        """How many items one call of the main graph takes."""
+        extent = self.graph().inputs[0].shape[0]
+        return extent if isinstance(extent, Dim) else Dim(extent, extent)
+
+    def with_baked(self, steps: tuple[str, ...], graphs: tuple[Graph, ...]) -> Spec:
+        """A new spec whose graphs perform `steps` as well."""
+        return replace(self, baked=self.baked + steps, graphs=graphs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON data; `Spec.from_json` gives an equal spec back."""
+        return {
+            "version": self.version,
+            "name": self.name,
+            "task": self.task,
+            "input": self.input.to_json(),
+            "output": self.output.to_json(),
+            "graphs": [_graph_to_json(graph) for graph in self.graphs],
+            "baked": list(self.baked),
+            "network": to_json(self.network),
+        }
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "spec") -> Spec:
+        """Read what `to_json` wrote.
+
+        Raises:
+            SpecError: Another version, an unknown or missing key, or a value of another type.
+        """
+        version = data.get("version") if isinstance(data, dict) else None
+        if version != SPEC_VERSION:
+            raise SpecError(
+                f"{where}.version",
+                got=repr(version),
+                expected=str(SPEC_VERSION),
+                fix="Use the Edgewright version that wrote it, or export again.",
+            )
+        return from_json(cls, data, where)
+
+    def dumps(self) -> str:
+        """The spec as indented JSON text."""
+        return json.dumps(self.to_json(), indent=2)
+
+
+def _graph_to_json(graph: Graph) -> dict[str, Any]:
+    return to_json(graph)  # type: ignore[no-any-return]

@@ -1,0 +1,51 @@
+"""What tests of every room share."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.light_artifact import write_light_artifact
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data that is not part of the project: `$EDGEWRIGHT_DATA`, else `../shared/data`."""
+    folder = Path(os.environ.get("EDGEWRIGHT_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data at {folder}; set EDGEWRIGHT_DATA to a folder that holds fashion-mnist/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def light_artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An `.onnx` artifact that tells ``bright`` pictures from ``dark`` ones and needs no training."""
+    return write_light_artifact(tmp_path_factory.mktemp("light") / "light.onnx")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and not _has_nvidia_gpu():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU on this machine"))
+
+
+def _has_nvidia_gpu() -> bool:
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0

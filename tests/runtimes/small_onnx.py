@@ -1,0 +1,73 @@
+"""A small CNN as an ONNX graph, with the same in numpy to compare with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+CLASSES = 3
+
+
+def _weights() -> tuple[Any, Any, Any]:
+    generator = np.random.default_rng(7)
+    return (
+        generator.normal(size=(4, 1, 3, 3)).astype(np.float32),
+        generator.normal(size=(4, CLASSES)).astype(np.float32),
+        generator.normal(size=(CLASSES,)).astype(np.float32),
+    )
+
+
+def small_cnn(dtype: str = "float32", *, batch: int | None = None, operator: str = "Relu") -> bytes:
+    """uint8 (N, 8, 8, 1) → cast, convolution, `operator`, pooling, matrix product, softmax → float32 (N, 3).
+
+    Args:
+        dtype: ``float32``, or ``float16`` for everything between the first and the last cast.
+        batch: Fixed batch; None leaves it open.
+        operator: The activation; anything else than ONNX has makes a graph that no parser takes.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    kernel, matrix, bias = (array.astype(dtype) for array in _weights())
+    element = TensorProto.FLOAT16 if dtype == "float16" else TensorProto.FLOAT
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], "cast_in", to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["nchw"], "layout", perm=[0, 3, 1, 2]),
+        helper.make_node("Mul", ["nchw", "scale"], ["scaled"], "normalise"),
+        helper.make_node("Cast", ["scaled"], ["narrow"], "cast_down", to=element),
+        helper.make_node("Conv", ["narrow", "kernel"], ["conv"], "conv1", pads=[1, 1, 1, 1]),
+        helper.make_node(operator, ["conv"], ["active"], "activation"),
+        helper.make_node("GlobalAveragePool", ["active"], ["pooled"], "pool"),
+        helper.make_node("Flatten", ["pooled"], ["flat"], "flatten"),
+        helper.make_node("Gemm", ["flat", "matrix", "bias"], ["logits"], "fc"),
+        helper.make_node("Cast", ["logits"], ["wide"], "cast_up", to=TensorProto.FLOAT),
+        helper.make_node("Softmax", ["wide"], ["scores"], "softmax", axis=1),
+    ]
+    constants = {"kernel": kernel, "matrix": matrix, "bias": bias, "scale": np.float32(1 / 255)}
+    graph = helper.make_graph(
+        nodes,
+        "small_cnn",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [batch or "N", 8, 8, 1])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch or "N", CLASSES])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def small_cnn_answers(image: Any) -> Any:
+    """The fp32 graph in numpy.
+
+    Args:
+        image: uint8 (N, 8, 8, 1).
+
+    Returns:
+        float32 (N, 3).
+    """
+    kernel, matrix, bias = _weights()
+    padded = np.pad(image[..., 0].astype(np.float32) / 255, ((0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    active = np.maximum(np.einsum("nhwij,kij->nkhw", windows, kernel[:, 0]), 0)
+    logits = active.mean(axis=(2, 3)) @ matrix + bias
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,307 @@
+"""The TensorRT builder: TensorRT-RTX for real, without a GPU; the FP16 switch of older ones on a stand-in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtimes import (
+    Dim,
+    EngineError,
+    EngineMissingError,
+    ProofError,
+    TensorInfo,
+    UsageError,
+    tensorrt_build_process,
+)
+from runtimes.cuda_memory import gpu_count
+from runtimes.errors import DeviceError
+from runtimes.tensorrt_build_process import build_in_subprocess
+from runtimes.tensorrt_builder import AHEAD_OF_TIME, FROM_ENGINE, FROM_NETWORK, BuiltEngine, build_engine
+from runtimes.tensorrt_layers import Layer, check_precision, precision_counts
+from runtimes.tensorrt_options import DEFAULT_MAX_BATCH, BuildOptions
+from runtimes.tensorrt_package import maker_of
+from tests.runtimes.small_onnx import small_cnn
+from tests.runtimes.tensorrt_builder_stand_in import install_builder, make_graph
+
+try:
+    import tensorrt_rtx
+
+    RTX_VERSION = tensorrt_rtx.__version__
+except ImportError:
+    RTX_VERSION = None
+
+needs_rtx = pytest.mark.skipif(RTX_VERSION is None, reason="tensorrt_rtx is not installed")
+RTX = "tensorrt_rtx"
+
+
+def has_gpu() -> bool:
+    try:
+        return gpu_count() > 0
+    except EngineMissingError:
+        return False
+
+
+def build(onnx_bytes: bytes, **options: Any) -> BuiltEngine:
+    return build_in_subprocess(onnx_bytes, BuildOptions(package=RTX, **options), timeout_s=120)
+
+
+@needs_rtx
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", "float32"), ("fp16", "float16")])
+@pytest.mark.parametrize("asked", [True, False], ids=["asked for", "as the graph is"])
+def test_build_reads_the_precision_back(precision: str, dtype: str, asked: bool) -> None:
+    built = build(small_cnn(dtype), precision=precision if asked else None)
+    assert built.precision == precision
+    assert {(layer.name, layer.dtype) for layer in built.layers if layer.computes} == {
+        ("conv1", dtype),
+        ("fc", dtype),
+    }
+    assert ("softmax", "float32") in {(layer.name, layer.dtype) for layer in built.layers}
+    assert built.outputs == {"scores": "float32"}
+    assert maker_of(built.plan) == RTX
+    assert built.tools == {RTX: RTX_VERSION}
+
+
+@needs_rtx
+@pytest.mark.skipif(has_gpu(), reason="there is a GPU, for which alone is built then")
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", "float32"), ("fp16", "float16")])
+def test_build_without_gpu_is_for_several_generations(precision: str, dtype: str) -> None:
+    built = build(small_cnn(dtype))
+    assert built.targets == AHEAD_OF_TIME[precision]
+    assert built.precision_record() == {
+        "requested": precision,
+        "layers": {"CONVOLUTION": {dtype: 1}, "MATRIX_MULTIPLY": {dtype: 1}},
+        "read_from": FROM_NETWORK,
+    }
+
+
+@needs_rtx
+@pytest.mark.parametrize(
+    ("asked", "largest"), [(None, DEFAULT_MAX_BATCH), (5, 5)], ids=["default", "asked for"]
+)
+def test_build_bounds_an_open_batch(asked: int | None, largest: int) -> None:
+    built = build(small_cnn(), max_batch=asked)
+    assert built.inputs == (TensorInfo("image", "uint8", (Dim(1, largest), 8, 8, 1)),)
+    assert built.max_batch == largest
+
+
+@needs_rtx
+def test_build_keeps_a_fixed_batch() -> None:
+    built = build(small_cnn(batch=2))
+    assert built.inputs == (TensorInfo("image", "uint8", (2, 8, 8, 1)),)
+    assert built.max_batch == 2
+    with pytest.raises(UsageError, match="'max_batch': got 4, expected 2, the fixed batch of input 'image'"):
+        build(small_cnn(batch=2), max_batch=4)
+
+
+@needs_rtx
+@pytest.mark.parametrize(
+    ("dtype", "asked", "got"),
+    [("float32", "fp16", "fp32"), ("float16", "fp32", "fp16")],
+    ids=["fp16", "fp32"],
+)
+def test_build_refuses_what_the_graph_is_not(dtype: str, asked: str, got: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        build(small_cnn(dtype), precision=asked)
+    message = str(caught.value)
+    assert message.startswith(f"ONNX graph: got one in {got}, expected one in {asked}: {RTX} ")
+    assert message.endswith(f"Run `edgewright export CHECKPOINT --to onnx --precision {asked}` first.")
+
+
+@needs_rtx
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: b"\xff\xff\xff", "parser: got the file: .*Failed to parse the ONNX model"),
+        (lambda: b"", "ONNX graph: got 0 bytes without any output"),
+        (lambda: small_cnn()[:700], "tensorrt_rtx parser"),
+        (lambda: small_cnn(operator="NoSuchThing"), r"got node 'activation' \(NoSuchThing\): "),
+    ],
+    ids=["no protobuf", "empty", "truncated", "unknown operator"],
+)
+def test_build_tells_in_one_line_what_it_cannot_parse(make: Callable[[], bytes], message: str) -> None:
+    with pytest.raises(EngineError, match=message) as caught:
+        build(make())
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@needs_rtx
+@pytest.mark.skipif(has_gpu(), reason="there is a GPU, for which alone is built then")
+def test_build_passes_on_why_the_builder_failed() -> None:
+    with pytest.raises(EngineError, match=r"TensorRT build: got .*FP32 GEMM is not supported"):
+        build(small_cnn(), compute_capabilities=("SM75",))
+
+
+@needs_rtx
+def test_build_refuses_an_unknown_generation() -> None:
+    with pytest.raises(UsageError, match="'compute_capabilities': got 'SM42', expected some of"):
+        build(small_cnn(), compute_capabilities=("SM42",))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "int8"}, "'precision': got 'int8', expected fp32 or fp16"),
+        ({"max_batch": 0}, "'max_batch': got 0, expected a whole number from 1"),
+        ({"workspace_mb": True}, "'workspace_mb': got True"),
+        ({"max_batch": 2, "opt_batch": 3}, "'opt_batch': got 3, expected at most max_batch, 2"),
+    ],
+    ids=["precision", "max_batch", "workspace_mb", "opt_batch"],
+)
+def test_options_refuse(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        BuildOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([Layer("a", "CONVOLUTION", "float32")], r"got 'a' \(float32\), expected every convolution"),
+        (
+            [Layer(name, "MATRIX_MULTIPLY", "float32") for name in "abcde"],
+            r"got 'a' \(float32\), 'b' \(float32\), 'c' \(float32\) and 2 more",
+        ),
+        ([Layer("s", "SOFTMAX", "float16")], "got no convolution or matrix product"),
+        ([], "got no convolution or matrix product"),
+    ],
+    ids=["one", "five", "none that computes", "none"],
+)
+def test_check_precision_refuses(layers: list[Layer], message: str) -> None:
+    with pytest.raises(ProofError, match=message):
+        check_precision("fp16", layers)
+
+
+def test_check_precision_judges_compute_layers_alone() -> None:
+    layers = [Layer("c", "CONVOLUTION", "float16"), Layer("s", "SOFTMAX", "float32")]
+    check_precision("fp16", layers)
+    assert precision_counts(layers) == {"CONVOLUTION": {"float16": 1}, "SOFTMAX": {"float32": 1}}
+
+
+@pytest.mark.parametrize(
+    ("version", "typed"), [("8.6.1", False), ("10.3.0", True)], ids=["8.6 without typed networks", "10"]
+)
+def test_switch_binds_every_compute_layer(monkeypatch: pytest.MonkeyPatch, version: str, typed: bool) -> None:
+    trt = install_builder(monkeypatch, version)
+    built = build_engine(make_graph("float32"), BuildOptions("fp16"))
+    assert trt.config.flags == {"FP16", "OBEY_PRECISION_CONSTRAINTS"}
+    assert trt.typed_networks == ([True, False] if typed else [False, False])
+    assert built.read_from == FROM_ENGINE
+    assert {layer.dtype for layer in built.layers if layer.computes} == {"float16"}
+    assert built.targets == ("CURRENT",)
+
+
+def test_switch_is_used_for_a_half_graph_without_typed_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    trt = install_builder(monkeypatch, "8.6.1")
+    assert build_engine(make_graph("float16"), BuildOptions()).precision == "fp16"
+    assert "FP16" in trt.config.flags
+
+
+@pytest.mark.parametrize("version", ["10.3.0", "11.4.0"])
+def test_typed_half_graph_needs_no_switch(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    trt = install_builder(monkeypatch, version)
+    assert build_engine(make_graph("float16"), BuildOptions("fp16")).precision == "fp16"
+    assert trt.config.flags == set()
+
+
+def test_engine_that_came_out_fp32_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    trt = install_builder(monkeypatch, "8.6.1")
+    trt.ignores_fp16 = True
+    with pytest.raises(ProofError, match=r"got 'conv1' \(float32\), 'fc' \(float32\), expected .* in fp16"):
+        build_engine(make_graph("float32"), BuildOptions("fp16"))
+
+
+def test_build_for_tensorrt_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_builder(monkeypatch, "10.3.0", gpus=0)
+    with pytest.raises(DeviceError, match="tensorrt builds only for the GPU at hand"):
+        build_engine(make_graph("float32"), BuildOptions(package="tensorrt"))
+
+
+def test_build_without_any_tensorrt_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_builder(monkeypatch, "10.3.0", gpus=0)
+    monkeypatch.setitem(sys.modules, RTX, None)
+    with pytest.raises(EngineMissingError, match=r"pip install 'edgewright\[tensorrt-rtx\]'"):
+        build_engine(make_graph("float32"), BuildOptions())
+
+
+def _child_script(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
+    """Run `text` in place of the builder's module."""
+    (folder / "other_child.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setattr(tensorrt_build_process, "__name__", "other_child")
+
+
+def test_subprocess_crash_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _child_script(monkeypatch, tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    with pytest.raises(EngineError, match=r"a builder that ended by signal SIGSEGV \(nothing printed\)"):
+        build_in_subprocess(b"", BuildOptions())
+
+
+def test_subprocess_is_killed_at_its_time_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    _child_script(
+        monkeypatch,
+        tmp_path,
+        f"import os, time\nopen({str(pid_file)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n",
+    )
+    with pytest.raises(EngineError, match="TensorRT build: got no end after 2 s"):
+        build_in_subprocess(b"", BuildOptions(), timeout_s=2)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)
+
+
+def test_subprocess_ends_with_a_killed_caller(tmp_path: Path, root: Path) -> None:
+    script = (
+        "import os, time, sys\n"
+        "from pathlib import Path\n"
+        "from runtimes import tensorrt_build_process as process\n"
+        "def slow(*_):\n"
+        f"    Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
+        "    time.sleep(60)\n"
+        "process.build_engine = slow\n"
+        "if len(sys.argv) > 1: sys.exit(process._child(Path(sys.argv[1])))\n"
+        "process.__name__ = 'caller'\n"
+        "from runtimes.tensorrt_options import BuildOptions\n"
+        "process.build_in_subprocess(b'', BuildOptions())\n"
+    )
+    (tmp_path / "caller.py").write_text(script)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(root)))}
+    caller = subprocess.Popen([sys.executable, "-m", "caller"], env=environment, cwd=tmp_path)
+    try:
+        child = int(_wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    finally:
+        caller.send_signal(signal.SIGKILL)
+        caller.wait()
+    assert _wait_for(lambda: not _runs(child))
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its new parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _wait_for(condition: Any, timeout_s: float = 30) -> Any:
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("timed out")
+
+
+@pytest.mark.gpu
+@needs_rtx
+def test_real_build_is_for_the_gpu_at_hand() -> None:
+    assert build(small_cnn("float16"), precision="fp16").targets == ("CURRENT",)
