@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from train.data.idx import read_idx
+
 SAMPLE_DIR = Path(__file__).parent / "data" / "fashion_mnist_sample"
 IMAGES_PER_CLASS = {"train": 600, "t10k": 100}
 CLASSES = 10
@@ -29,8 +31,8 @@ def main() -> int:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     for prefix, per_class in IMAGES_PER_CLASS.items():
-        images = read_idx(args.source / f"{prefix}-images-idx3-ubyte.gz")
-        labels = read_idx(args.source / f"{prefix}-labels-idx1-ubyte.gz")
+        images = read_idx(args.source / f"{prefix}-images-idx3-ubyte.gz", dimensions=3)
+        labels = read_idx(args.source / f"{prefix}-labels-idx1-ubyte.gz", dimensions=1)
         chosen = first_of_each_class(labels, per_class)
         write_idx(args.out / f"{prefix}-images-idx3-ubyte.gz", images[chosen])
         write_idx(args.out / f"{prefix}-labels-idx1-ubyte.gz", labels[chosen])
@@ -42,16 +44,8 @@ def first_of_each_class(labels: NDArray[np.uint8], count: int) -> NDArray[np.int
     return np.sort(np.concatenate([np.flatnonzero(labels == label)[:count] for label in range(CLASSES)]))
 
 
-def read_idx(path: Path) -> NDArray[np.uint8]:
-    """A gzipped idx file of unsigned bytes (http://yann.lecun.com/exdb/mnist: magic, extents, data)."""
-    raw = gzip.decompress(path.read_bytes())
-    axes = raw[3]
-    shape = struct.unpack(f">{axes}I", raw[4 : 4 + 4 * axes])
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
-
-
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
-    """The reverse of `read_idx`. No time stamp goes into the file, so equal data gives equal bytes."""
+    """A gzipped idx file without a time stamp, so that equal data gives equal bytes."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 0x08, array.ndim, *array.shape)
     path.write_bytes(gzip.compress(header + array.tobytes(), compresslevel=9, mtime=0))
 

@@ -19,6 +19,8 @@ from sdk import Predictor
 from sdk.artifact import NOT_RUN, read_artifact
 from sdk.atomic_write import atomic_write
 from sdk.results import Classification
+from train.loop import train
+from train.options import make_options
 from train.tasks import get_task
 from train.tasks.base import Split
 
@@ -38,13 +40,13 @@ class Quickstart:
     Attributes:
         out: Folder for everything that is written.
         data: Data of task ``product``; None for the bundled sample.
-        epochs: Passes over the training data.
+        epochs: Passes over the training data; None for the task's default.
         seed: Of everything that draws.
     """
 
     out: Path
     data: Path | None
-    epochs: int
+    epochs: int | None
     seed: int
 
 
@@ -60,7 +62,10 @@ def run_quickstart(options: Quickstart) -> list[Row]:
     """
     begin = time.perf_counter()
     data = options.data or BUNDLED
-    checkpoint, history = _train(options, data)
+    trained = train(
+        make_options(TASK, data, options.out, epochs=options.epochs, seed=options.seed, overwrite=True)
+    )
+    checkpoint = trained.checkpoint
     train_seconds = time.perf_counter() - begin
     with progress_bars() as progress:
         done = export_artifacts(checkpoint, _targets(), data=data, overwrite=True, progress=progress)
@@ -74,7 +79,7 @@ def run_quickstart(options: Quickstart) -> list[Row]:
         rows=rows,
         results=results,
         truths=[int(target) for target in split.targets],
-        history=history,
+        history=trained.history,
         spec=done[0].artifact.spec,
         shown_file=done[0].path.name,
         environment=describe_environment(),

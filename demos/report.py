@@ -29,7 +29,7 @@ class Findings:
         rows: A row per artifact, the checkpoint first.
         results: What the first exported artifact said of each test picture.
         truths: What each test picture shows: class indices, in the same order.
-        history: Per epoch ``epoch``, ``train_loss``, ``val_loss`` and ``val_accuracy``.
+        history: Per epoch ``epoch``, and loss and accuracy with ``train_`` and ``val_`` in front.
         spec: The contract of the first exported artifact.
         shown_file: That artifact's name.
         environment: What it ran on, as name and value.

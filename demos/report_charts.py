@@ -76,7 +76,7 @@ def curves_chart(history: Sequence[Mapping[str, float]]) -> str:
     """Loss and accuracy by epoch.
 
     Args:
-        history: Per epoch ``epoch`` (from 1), ``train_loss``, ``val_loss`` and ``val_accuracy``.
+        history: Per epoch ``epoch`` (from 1), and loss and accuracy with ``train_`` and ``val_`` in front.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -94,9 +94,10 @@ def curves_chart(history: Sequence[Mapping[str, float]]) -> str:
             loss.plot(epochs, values, color=colour, linewidth=2, marker="o", markersize=3.5, label=name)
         loss.set_title("Loss")
         loss.legend()
-        percents = [100 * entry["val_accuracy"] for entry in history]
-        accuracy.plot(epochs, percents, color=_VALIDATION, linewidth=2, marker="o", markersize=3.5)
-        accuracy.set_title("Validation accuracy, %")
+        for key, colour in (("train_accuracy", _TRAIN), ("val_accuracy", _VALIDATION)):
+            percents = [100 * entry[key] for entry in history]
+            accuracy.plot(epochs, percents, color=colour, linewidth=2, marker="o", markersize=3.5)
+        accuracy.set_title("Accuracy, %")
         for axes in (loss, accuracy):
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))

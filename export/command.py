@@ -4,10 +4,11 @@ Preprocessing and activation go into the graph, the graph is lowered for each ta
 is measured against the checkpoint on real data before it gets its final name. Past the budget nothing is
 written and the exit code is 1.
 
-targets:
+Targets:
   onnx   ONNX Runtime, and the source of engines that are built on the device with `edgewright build`
   pte    ExecuTorch with the XNNPACK delegate: phones and boards
   trt    TensorRT; built where a builder is installed, and marked "built, not run" where no GPU is
+  torch2trt   the same by torch2trt, where that is installed (TensorRT up to 10)
 
 Examples:
   edgewright export runs/product/product.safetensors --to onnx,pte

@@ -153,6 +153,13 @@ def _plan(source: Artifact, targets: Sequence[str], precision: str, max_batch: i
     lowerings = {target: lowering_for(target) for target in dict.fromkeys(targets)}
     if not lowerings:
         raise UsageError("Option --to", got="no target", expected="at least one", fix="Say --to onnx.")
+    if len({lowering.suffix for lowering in lowerings.values()}) < len(lowerings):
+        raise UsageError(
+            "Option --to",
+            got=",".join(targets),
+            expected="one way to each kind of file",
+            fix="trt and torch2trt both write .trt: choose one.",
+        )
     for lowering in lowerings.values():
         lowering.check(precision)
     return lowerings

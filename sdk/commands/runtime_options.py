@@ -7,7 +7,7 @@ from typing import Any
 
 
 def add_runtime_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--threads`` and ``--provider``."""
+    """Add ``--threads``, ``--provider``, ``--device`` and ``--cuda-graph``."""
     group = parser.add_argument_group("engine")
     group.add_argument("--threads", type=int, metavar="N", help="threads inside one operator")
     group.add_argument(
@@ -17,9 +17,21 @@ def add_runtime_options(parser: argparse.ArgumentParser) -> None:
         help="ONNX Runtime execution provider; repeat for a preference order. "
         "One that is not there is an error, never a silent fall-back",
     )
+    group.add_argument(
+        "--device", metavar="NAME", help="cpu or cuda:0 for torch; the GPU's number for TensorRT"
+    )
+    group.add_argument(
+        "--cuda-graph", action="store_true", default=None, help="TensorRT: record a run once and replay it"
+    )
 
 
 def runtime_options(args: argparse.Namespace) -> dict[str, Any]:
     """Keyword options for `Predictor`, without those that were not given."""
-    options = {"threads": args.threads, "providers": args.provider}
+    device = int(args.device) if (args.device or "").isdigit() else args.device
+    options = {
+        "threads": args.threads,
+        "providers": args.provider,
+        "device": device,
+        "cuda_graph": args.cuda_graph,
+    }
     return {name: value for name, value in options.items() if value is not None}

@@ -23,13 +23,12 @@ ANSWERS = (0, 1, 0, 0)
 def make_findings() -> Findings:
     """Four pictures, three rows, two epochs."""
     accuracy = Metric("accuracy", 0.75, 0.3, 0.95, 4, "test")
+    parity = Parity(3e-7, 1.0, 4)
     timing = Timing(0.5, 0.4, 0.7, 120)
     return Findings(
         rows=[
             Row("light.safetensors", "torch", 4_100, accuracy, None, timing, TRAINED, {}, {}),
-            Row(
-                "light.onnx", "onnxruntime", 1_250_000, accuracy, Parity(3e-7, 1.0, 4), timing, PROVED, {}, {}
-            ),
+            Row("light.onnx", "onnxruntime", 1_250_000, accuracy, parity, timing, PROVED, {}, {}),
             Row("light.trt", "tensorrt", 2_000_000, None, None, None, NOT_RUN, {}, {}),
         ],
         results=[_result(answer) for answer in ANSWERS],
@@ -38,6 +37,7 @@ def make_findings() -> Findings:
             {
                 "epoch": epoch,
                 "train_loss": 1 / epoch,
+                "train_accuracy": 0.55 + 0.1 * epoch,
                 "val_loss": 1.2 / epoch,
                 "val_accuracy": 0.5 + 0.1 * epoch,
             }

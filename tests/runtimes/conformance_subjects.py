@@ -8,15 +8,17 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
 
 from runtimes import Dim, Program, TensorInfo
+from tests.runtimes.tensorrt_stand_in import install, make_plan
 
 MAX_BATCH = 8
+STAND_IN_VERSION = "10.3.0"
 WEIGHT = np.random.default_rng(7).normal(size=(16, 3)).astype(np.float32)
 BIAS = np.array([0.5, -1.0, 2.0], np.float32)
 
@@ -44,6 +46,8 @@ class Subject:
         program: Makes the program; may skip with what is missing.
         tolerance: Largest absolute difference from `reference`.
         bounded: Whether the program refuses more than `MAX_BATCH`.
+        computes: Whether answers depend on the input.
+        prepare: Puts what the engine needs in place before each test.
     """
 
     suffix: str
@@ -51,6 +55,7 @@ class Subject:
     tolerance: float = 1e-5  # float32 sums of 16 products in another order
     bounded: bool = False
     computes: bool = True
+    prepare: Callable[[pytest.MonkeyPatch], None] = field(default=lambda monkeypatch: None)
 
 
 @functools.cache
@@ -122,9 +127,27 @@ def fake_program() -> Program:
     return Program(json.dumps(table).encode())
 
 
+def install_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, STAND_IN_VERSION)
+
+
+def tensorrt_program() -> Program:
+    """A plan of the stand-in: no GPU is needed, and no engine is run."""
+    plan = make_plan(
+        STAND_IN_VERSION,
+        inputs=[["x", "FLOAT", [-1, 4, 4]]],
+        outputs=[["scores", "FLOAT", [-1, 3]]],
+        profile={"x": [[1, 4, 4], [1, 4, 4], [MAX_BATCH, 4, 4]]},
+        matrix=WEIGHT.tolist(),
+        bias=BIAS.tolist(),
+    )
+    return Program(plan, **signature(MAX_BATCH))
+
+
 SUBJECTS = {
     "onnxruntime": Subject(".onnx", onnx_program),
     "executorch": Subject(".pte", executorch_program, bounded=True),
     "torch": Subject(".safetensors", torch_program),
+    "tensorrt": Subject(".trt", tensorrt_program, bounded=True, prepare=install_stand_in),
     "fake": Subject(".fake", fake_program, computes=False),
 }

@@ -24,7 +24,9 @@ def subject(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     )
     if find_spec("torch"):
         monkeypatch.setattr("runtimes.torch_runtime.entry_points", lambda group: [builder])
-    return SUBJECTS[request.param]
+    chosen = SUBJECTS[request.param]
+    chosen.prepare(monkeypatch)
+    return chosen
 
 
 @pytest.fixture

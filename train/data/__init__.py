@@ -1,0 +1,1 @@
+"""Data sets: reading what lies on disk, and dividing it."""

@@ -1,0 +1,138 @@
+"""The end of a run: judge the best epoch through the spec, and write everything that is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import nn
+
+from sdk.artifact import (
+    MANIFEST_VERSION,
+    TRAINED,
+    Artifact,
+    Evidence,
+    GoldenSample,
+    Manifest,
+    Metric,
+    write_artifact,
+)
+from sdk.atomic_write import atomic_write
+from sdk.codec import to_json
+from sdk.golden import make_golden_samples
+from train.batches import outputs_of_items, predict_split
+from train.callbacks import weights_bytes
+from train.options import TrainOptions
+from train.plan import Plan
+from train.plots import curves_png
+from train.run_folder import RunFolder
+from train.tasks.base import Report, Task
+
+GOLDEN_SAMPLES = 8
+TOLERANCE = 1e-3
+"""Largest difference of an activated output that `verify` accepts elsewhere. Other CPUs and other versions of
+torch add in another order, which moves a probability by about 1e-6; a wrong resize or normalisation moves it
+by far more than this."""
+
+_PACKAGES = ("edgewright", "torch", "torchvision", "lightning", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What was written, and how good it is."""
+
+    artifact: Artifact
+    metrics: tuple[Metric, ...]
+    report: Report
+
+
+def finish_run(
+    task: Task,
+    plan: Plan,
+    options: TrainOptions,
+    folder: RunFolder,
+    history: list[dict[str, Any]],
+    best_epoch: int,
+) -> Finished:
+    """Load the best epoch's weights, run the proof split through the spec, and write the results.
+
+    Writes the pictures and ``metrics.json`` first and the checkpoint last: where it is, the rest is.
+    """
+    network = plan.network.cpu()
+    network.load_state_dict(load_file(folder.best))
+    results = predict_split(network, plan.spec, plan.proof, options.batch_size, options.num_workers or 0)
+    metrics = task.measure(results, plan.proof)
+    report = task.report(results, plan.proof)
+    for name, picture in {**report.pictures, "curves.png": curves_png(history, task.metric)}.items():
+        atomic_write(folder.root / name, picture)
+    figures = {
+        "split": plan.proof.name,
+        "metrics": [to_json(metric) for metric in metrics],
+        "best_epoch": best_epoch,
+        **report.figures,
+        "history": history,
+    }
+    atomic_write(folder.metrics, json.dumps(figures, indent=2))
+    artifact = _write_checkpoint(network, task, plan, options, folder, metrics, best_epoch)
+    return Finished(artifact, metrics, report)
+
+
+def _write_checkpoint(
+    network: nn.Module,
+    task: Task,
+    plan: Plan,
+    options: TrainOptions,
+    folder: RunFolder,
+    metrics: tuple[Metric, ...],
+    best_epoch: int,
+) -> Artifact:
+    facts = {
+        "model": options.model,
+        "seed": options.seed,
+        "epochs": options.epochs,
+        "best_epoch": best_epoch,
+        "data_sha256": {split.name: split.sha256 for split in (plan.train, plan.val, plan.proof)},
+    }
+    evidence = Evidence(
+        status=TRAINED,
+        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        parent_sha256=None,
+        precision=_precision(network),
+        tolerance=TOLERANCE,
+        parity=None,
+        metrics=metrics,
+        tools=_tool_versions(),
+        facts=facts,
+    )
+    manifest = Manifest(MANIFEST_VERSION, plan.spec, _golden(network, task, plan), evidence, "")
+    return write_artifact(folder.artifact(plan.spec.name), weights_bytes(network), manifest)
+
+
+def _golden(network: nn.Module, task: Task, plan: Plan) -> tuple[GoldenSample, ...]:
+    items = [plan.proof.items[row] for row in task.golden_rows(plan.proof, GOLDEN_SAMPLES)]
+    return make_golden_samples(
+        plan.spec, items, lambda encoded: outputs_of_items(network, plan.spec, encoded)
+    )
+
+
+def _precision(network: nn.Module) -> dict[str, Any]:
+    counts: dict[str, int] = {}
+    for parameter in network.parameters():
+        name = str(parameter.dtype).removeprefix("torch.")
+        counts[name] = counts.get(name, 0) + parameter.numel()
+    return {"requested": "fp32", **counts}
+
+
+def _tool_versions() -> Mapping[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,124 @@
+"""The Lightning module that trains any plan with one optimiser."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data import DataLoader
+
+from train.batches import activated, forward_batch, require_loaded, spec_loader
+from train.networks.freezing import frozen_modules
+from train.optimizers import make_optimizer
+from train.options import TrainOptions
+from train.plan import Plan
+from train.sampling import EpochSampler, derive_seed
+from train.schedulers import make_scheduler
+from train.tasks.base import Task
+
+
+class TaskModule(lightning.LightningModule):
+    """Training minimises the plan's loss; validation goes through the spec and the task's `measure`.
+
+    Args:
+        task: Judges the validation results.
+        plan: Network, data and loss.
+        options: Of the run.
+        num_workers: Processes that load data.
+    """
+
+    def __init__(self, task: Task, plan: Plan, options: TrainOptions, num_workers: int) -> None:
+        super().__init__()
+        self.network = plan.network
+        self._task = task
+        self._plan = plan
+        self._options = options
+        self._num_workers = num_workers
+        self._results: list[Any] = []
+        self._plateau: ReduceLROnPlateau | None = None
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches of the epoch that is about to run; the last, short one is left out where there are others."""
+        plan, options = self._plan, self._options
+        sampler = EpochSampler(len(plan.train_set), options.seed, plan.weights)
+        # Lightning sets the epoch too, but on resuming only after it has fetched the first batch.
+        sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+        return DataLoader(
+            plan.train_set,
+            options.batch_size,
+            sampler=sampler,
+            num_workers=self._num_workers,
+            collate_fn=plan.train_set.collate,
+            drop_last=len(plan.train_set) > options.batch_size,
+            generator=torch.Generator().manual_seed(options.seed),
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """The validation split through the spec."""
+        plan = self._plan
+        return spec_loader(plan.spec, plan.val, self._options.batch_size, self._num_workers)
+
+    def on_train_epoch_start(self) -> None:
+        """Start every epoch from its own seed: a resumed run then draws what an unbroken one would have."""
+        seed = derive_seed(self._options.seed, "epoch", self.current_epoch)
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002 (libraries draw from the global generator)
+        random.seed(seed)
+        for module in frozen_modules(self.network):
+            module.eval()
+
+    def training_step(self, batch: Any, _index: int) -> Tensor:
+        """The loss of one batch."""
+        losses = self._plan.loss(self.network, require_loaded(batch))
+        count = self._options.batch_size
+        for name, value in losses.items():
+            self.log(f"train_{name}", value.detach(), on_step=False, on_epoch=True, batch_size=count)
+        return losses["loss"]
+
+    def validation_step(self, batch: Any, _index: int) -> None:
+        """Collect what the spec reads from the network's answers, in 32 bit as on the device."""
+        batch, spec = require_loaded(batch), self._plan.spec
+        with torch.autocast(self.device.type, enabled=False):
+            outputs = forward_batch(self.network, spec, batch)
+            if self._plan.validation_loss is not None:
+                loss = self._plan.validation_loss(outputs, batch.targets)
+                self.log("val_loss", loss, batch_size=len(batch.samples))
+        self._results += spec.output.read(activated(spec, outputs), batch.samples)
+
+    def on_validation_epoch_end(self) -> None:
+        """Judge the epoch."""
+        results, self._results = self._results, []
+        for metric in self._task.measure(results, self._plan.val):
+            self.log(f"val_{metric.name}", float(metric.value))
+
+    def on_train_epoch_end(self) -> None:
+        """Advance ``plateau``: here, so that the epoch's checkpoint holds it.
+
+        Lightning 2.6 would do so after the checkpoint was written, and not make up for it on resuming.
+        """
+        if self._plateau is not None:
+            self._plateau.step(float(self.trainer.callback_metrics[f"val_{self._task.metric}"]))
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
+        """Leave ``plateau`` to `on_train_epoch_end`."""
+        if scheduler is not self._plateau:
+            super().lr_scheduler_step(scheduler, metric)
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and schedule of the options."""
+        optimizer = make_optimizer(self._options, self._plan.groups)
+        batches = self.trainer.num_training_batches
+        steps = -(-int(batches) // self._options.accumulate)
+        scheduler = make_scheduler(self._options, optimizer, steps, self._task.mode)
+        if scheduler is None:
+            return optimizer
+        config: dict[str, Any] = {"scheduler": scheduler, "interval": "step"}
+        if isinstance(scheduler, ReduceLROnPlateau):
+            self._plateau = scheduler
+            config = {"scheduler": scheduler, "interval": "epoch", "monitor": f"val_{self._task.metric}"}
+        return {"optimizer": optimizer, "lr_scheduler": config}

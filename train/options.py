@@ -1,0 +1,232 @@
+"""What one training run is told: frozen, checked, and stored in its ``run.json``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from runtimes import UsageError
+
+OPTIMIZERS = ("adamw", "sgd", "adam", "rmsprop")
+SCHEDULERS = ("none", "step", "exponential", "cosine", "plateau", "cyclic", "one-cycle", "warmup-cosine")
+PRECISIONS = ("32", "bf16-mixed", "16-mixed")
+DEVICES = ("auto", "cpu", "gpu")
+
+SGD_MOMENTUM = 0.9
+# These say how and where a run is carried out. They may change between its start and its resumption.
+_OF_THE_MACHINE = ("out", "resume", "overwrite", "threads", "num_workers", "device")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """One run.
+
+    Attributes:
+        task: Such as ``product``.
+        data: Where the task's data lies.
+        out: Folder of the run.
+        model: Name of the network's builder.
+        epochs: Passes over the training data.
+        batch_size: Items per forward pass.
+        lr: Highest learning rate.
+        optimizer: One of `OPTIMIZERS`.
+        weight_decay: Of weights; biases and norms are spared.
+        momentum: For ``sgd`` and ``rmsprop``; None is 0.9 for the one and 0 for the other.
+        scheduler: One of `SCHEDULERS`.
+        lr_step_epochs: Period of ``step``, ``exponential`` and ``cyclic`` in epochs.
+        lr_gamma: Factor of ``step``, ``exponential`` and ``plateau``.
+        warmup: Rising share of ``one-cycle`` and ``warmup-cosine``, 0..1.
+        accumulate: Batches per optimiser step.
+        clip_norm: Largest norm of all gradients together; None does not clip.
+        clip_value: Largest absolute gradient; None does not clip.
+        precision: One of `PRECISIONS`. Validation always runs in 32 bit, as the device does.
+        early_stopping: Epochs without a better validation metric before the run ends; None never.
+        seed: Of everything that draws.
+        threads: torch's threads; None leaves its own choice.
+        num_workers: Processes that load data; None chooses by the data.
+        device: One of `DEVICES`.
+        resume: Continue the run in `out`.
+        overwrite: Replace the run in `out`.
+        task_options: The task's own frozen dataclass.
+    """
+
+    task: str
+    data: Path
+    out: Path
+    model: str
+    epochs: int
+    batch_size: int
+    lr: float
+    optimizer: str
+    weight_decay: float
+    momentum: float | None
+    scheduler: str
+    lr_step_epochs: float
+    lr_gamma: float
+    warmup: float
+    accumulate: int
+    clip_norm: float | None
+    clip_value: float | None
+    precision: str
+    early_stopping: int | None
+    seed: int
+    threads: int | None
+    num_workers: int | None
+    device: str
+    resume: bool
+    overwrite: bool
+    task_options: Any
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            require(f"--{name}", getattr(self, name), getattr(self, name) in known, f"one of {', '.join(known)}")
+        for name, holds, expected in _RANGES:
+            value = getattr(self, name)
+            flag = f"--{name.replace('_', '-')}"
+            require(flag, value, value is None or holds(value), expected)
+        self._check_combinations()
+
+    @property
+    def effective_momentum(self) -> float:
+        """`momentum`, or the optimiser's own default."""
+        return self.momentum if self.momentum is not None else {"sgd": SGD_MOMENTUM}.get(self.optimizer, 0.0)
+
+    def _check_combinations(self) -> None:
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise wrong_pair("--clip-norm and --clip-value", "both", "one of them", "Leave one out.")
+        if self.resume and self.overwrite:
+            raise wrong_pair("--resume and --overwrite", "both", "one of them", "Leave one out.")
+        if self.momentum is not None and self.optimizer not in ("sgd", "rmsprop"):
+            raise wrong_pair(
+                "--momentum", f"it with {self.optimizer}", "--optimizer sgd or rmsprop", "Leave it out: Adam has betas."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON data; paths are absolute."""
+        tree = asdict(self)
+        return {key: _plain(value) for key, value in tree.items()}
+
+
+def first_difference(options: TrainOptions, recorded: dict[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first option that would train another way than the recorded run: name, now, then.
+
+    Options of the machine, such as threads, may differ. So may more epochs, where the schedule does not
+    depend on how many there are.
+    """
+    now = _flat(options.to_json())
+    then = _flat(recorded)
+    for name in sorted(set(now) | set(then)):
+        if name in _OF_THE_MACHINE or now.get(name) == then.get(name):
+            continue
+        extends = name == "epochs" and (now[name] or 0) > (then.get(name) or 0)
+        if extends and options.scheduler not in ("cosine", "one-cycle", "warmup-cosine"):
+            continue
+        return name, now.get(name), then.get(name)
+    return None
+
+
+def make_options(task: str, data: Path | str, out: Path | str | None = None, **given: Any) -> TrainOptions:
+    """Options for `train.loop.train`, with the task's defaults for what is not given.
+
+    Args:
+        task: Such as ``product``.
+        data: Where its data lies.
+        out: Folder of the run; None is ``runs/TASK``.
+        **given: Any other field of `TrainOptions`, or of the task's own options. None counts as not given.
+
+    Raises:
+        UsageError: A value or a combination makes no sense.
+    """
+    from train.tasks import get_task
+
+    worker = get_task(task)
+    named = {key: value for key, value in given.items() if value is not None}
+    own = {f.name for f in fields(worker.options_type)}
+    task_options = worker.options_type(**{key: value for key, value in named.items() if key in own})
+    general = {key: value for key, value in named.items() if key not in own}
+    unknown = sorted(set(general) - {f.name for f in fields(TrainOptions)})
+    if unknown:
+        raise TypeError(f"no option {unknown[0]!r} for task {task!r}")
+    defaults = {**_DEFAULTS, **worker.defaults(general, task_options)}
+    options = TrainOptions(
+        task=task,
+        data=Path(data).resolve(),
+        out=Path(out if out is not None else Path("runs") / task).resolve(),
+        task_options=task_options,
+        **{**defaults, **general},
+    )
+    return worker.checked(options)
+
+
+def with_task_options(options: TrainOptions, **changes: Any) -> TrainOptions:
+    """A copy whose task options differ."""
+    return replace(options, task_options=replace(options.task_options, **changes))
+
+
+def require(option: str, value: object, holds: bool, expected: str) -> None:
+    """Raise `UsageError` unless `holds`."""
+    if not holds:
+        raise UsageError(f"Option {option}", got=repr(value), expected=expected, fix="Correct the value.")
+
+
+def wrong_pair(options: str, got: str, expected: str, fix: str) -> UsageError:
+    """The error for options that contradict each other."""
+    return UsageError(f"Options {options}" if " and " in options else f"Option {options}",
+                      got=got, expected=expected, fix=fix)  # fmt: skip
+
+
+_DEFAULTS: dict[str, Any] = {
+    "optimizer": "adamw",
+    "weight_decay": 0.01,
+    "momentum": None,
+    "scheduler": "one-cycle",
+    "lr_step_epochs": 5.0,
+    "lr_gamma": 0.3,
+    "warmup": 0.2,
+    "accumulate": 1,
+    "clip_norm": None,
+    "clip_value": None,
+    "precision": "32",
+    "early_stopping": None,
+    "seed": 0,
+    "threads": None,
+    "num_workers": None,
+    "device": "auto",
+    "resume": False,
+    "overwrite": False,
+}
+"""What the task itself does not say."""
+
+_CHOICES = {"optimizer": OPTIMIZERS, "scheduler": SCHEDULERS, "precision": PRECISIONS, "device": DEVICES}
+
+_RANGES: tuple[tuple[str, Any, str], ...] = (
+    ("epochs", lambda v: v >= 1, "at least 1"),
+    ("batch_size", lambda v: v >= 1, "at least 1"),
+    ("lr", lambda v: v > 0, "a positive number"),
+    ("weight_decay", lambda v: v >= 0, "at least 0"),
+    ("momentum", lambda v: 0 <= v < 1, "from 0 to below 1"),
+    ("lr_step_epochs", lambda v: v > 0, "a positive number of epochs"),
+    ("lr_gamma", lambda v: 0 < v < 1, "between 0 and 1"),
+    ("warmup", lambda v: 0 < v < 1, "between 0 and 1"),
+    ("accumulate", lambda v: v >= 1, "at least 1"),
+    ("clip_norm", lambda v: v > 0, "a positive number"),
+    ("clip_value", lambda v: v > 0, "a positive number"),
+    ("early_stopping", lambda v: v >= 1, "at least 1 epoch"),
+    ("seed", lambda v: 0 <= v < 2**32, "from 0 to 4294967295"),
+    ("threads", lambda v: v >= 1, "at least 1"),
+    ("num_workers", lambda v: v >= 0, "at least 0"),
+)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _flat(options: dict[str, Any]) -> dict[str, Any]:
+    """Task options beside the others."""
+    return {**{k: v for k, v in options.items() if k != "task_options"}, **(options.get("task_options") or {})}

@@ -1,0 +1,28 @@
+"""Tasks by name. A new task is a module in this package and a line in the table."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from runtimes import UsageError
+
+if TYPE_CHECKING:
+    from train.tasks.base import Task
+
+TASKS: dict[str, str] = {
+    "product": "train.tasks.product:ProductTask",
+}
+
+
+def get_task(name: str) -> Task:
+    """The task called `name`. Importing it is cheap: torch is loaded when training starts.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if name not in TASKS:
+        raise UsageError("Task", got=repr(name), expected=f"one of {', '.join(TASKS)}", fix="Correct it.")
+    module, _, attribute = TASKS[name].partition(":")
+    task: Task = getattr(import_module(module), attribute)()
+    return task

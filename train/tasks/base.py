@@ -1,0 +1,139 @@
+"""The interface between a task and everything that is the same for all tasks.
+
+`train` runs any task through one loop, and `export` measures any artifact through the same `Task`. A task
+says what its data is, how items become arrays and answers (its spec), what is learned from (loss), and how
+good a set of answers is (measure). Modules of this package import torch only where training needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sdk.artifact import Metric
+from sdk.spec import Spec
+
+if TYPE_CHECKING:
+    from train.options import TrainOptions
+    from train.plan import Plan
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        name: ``train``, ``val`` or ``test``.
+        items: What `Predictor.predict` takes, one entry per sample; indexing loads nothing.
+        targets: What is true of each item, in the task's own form (class indices for classification).
+        labels: Class names where the task has classes, else empty.
+        sha256: Hash of what the split holds, to tell whether data changed.
+    """
+
+    name: str
+    items: Sequence[Any]
+    targets: Sequence[Any]
+    labels: tuple[str, ...]
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is said about a trained model beyond its metrics.
+
+    Attributes:
+        figures: JSON data for ``metrics.json``.
+        columns: Headings of the printed table.
+        rows: Its cells as text.
+        pictures: PNG bytes by file name.
+    """
+
+    figures: Mapping[str, Any]
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class Task(ABC):
+    """One kind of problem.
+
+    Class attributes:
+        name: On the command line and in specs.
+        metric: Name of the headline metric; `measure` gives it first. Epochs are chosen by it.
+        mode: ``max`` or ``min``: where the metric should go.
+        models: Names of the builders that suit the task, for help texts; the first is the default.
+        options_type: Frozen dataclass of the task's own options, every field with a default.
+    """
+
+    name: ClassVar[str]
+    metric: ClassVar[str]
+    mode: ClassVar[str]
+    models: ClassVar[tuple[str, ...]]
+    options_type: ClassVar[type[Any]]
+
+    @abstractmethod
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the task's own options; each ``dest`` is a field of `options_type`, each default None."""
+
+    @abstractmethod
+    def defaults(self, given: Mapping[str, Any], task_options: Any) -> dict[str, Any]:
+        """Defaults of the general options that depend on the task; at least ``model``, ``epochs``,
+        ``batch_size`` and ``lr``."""
+
+    def checked(self, options: TrainOptions) -> TrainOptions:
+        """Refuse combinations that the task cannot honour.
+
+        Raises:
+            UsageError: There is one.
+        """
+        return options
+
+    @abstractmethod
+    def load_split(self, data: Path, split: str, spec: Spec | None = None) -> Split:
+        """One part of the data at `data`.
+
+        Args:
+            data: Where the data lies.
+            split: ``train``, ``val`` or ``test``. Where the data has no ``val``, part of ``train`` is held
+                out for it, always the same part.
+            spec: Of a checkpoint that will be measured on it.
+
+        Raises:
+            DataError: The data cannot be used, has no such split, or disagrees with the spec.
+        """
+
+    @abstractmethod
+    def proof_split(self, data: Path) -> str:
+        """What a checkpoint is judged on in the end: ``test`` where the data has one, else ``val``."""
+
+    @abstractmethod
+    def measure(self, results: Sequence[Any], split: Split) -> tuple[Metric, ...]:
+        """Metrics of one result per item, the headline first."""
+
+    @abstractmethod
+    def agreement(self, results: Sequence[Any], others: Sequence[Any]) -> float:
+        """Share of items with the same answer, 0..1."""
+
+    @abstractmethod
+    def report(self, results: Sequence[Any], split: Split) -> Report:
+        """Everything else worth saying about the results."""
+
+    @abstractmethod
+    def plan(self, options: TrainOptions) -> Plan:
+        """Load the data, build the network, and say how it is trained.
+
+        Raises:
+            DataError: The data cannot be trained on.
+            UsageError: The options do not fit the data.
+        """
+
+    def golden_rows(self, split: Split, count: int) -> list[int]:
+        """Which items of a split become golden samples: `count`, evenly spread unless overridden."""
+        return [round(at * (len(split) - 1) / max(1, count - 1)) for at in range(min(count, len(split)))]
