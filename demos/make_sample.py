@@ -31,8 +31,8 @@ def main() -> int:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     for prefix, per_class in IMAGES_PER_CLASS.items():
-        images = read_idx(args.source / f"{prefix}-images-idx3-ubyte.gz", dimensions=3)
-        labels = read_idx(args.source / f"{prefix}-labels-idx1-ubyte.gz", dimensions=1)
+        images = read_idx(args.source / f"{prefix}-images-idx3-ubyte.gz")
+        labels = read_idx(args.source / f"{prefix}-labels-idx1-ubyte.gz")
         chosen = first_of_each_class(labels, per_class)
         write_idx(args.out / f"{prefix}-images-idx3-ubyte.gz", images[chosen])
         write_idx(args.out / f"{prefix}-labels-idx1-ubyte.gz", labels[chosen])

@@ -62,9 +62,8 @@ def run_quickstart(options: Quickstart) -> list[Row]:
     """
     begin = time.perf_counter()
     data = options.data or BUNDLED
-    trained = train(
-        make_options(TASK, data, options.out, epochs=options.epochs, seed=options.seed, overwrite=True)
-    )
+    chosen = make_options(TASK, data, options.out, epochs=options.epochs, seed=options.seed, overwrite=True)
+    trained = train(chosen, say=print)
     checkpoint = trained.checkpoint
     train_seconds = time.perf_counter() - begin
     with progress_bars() as progress:

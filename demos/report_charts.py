@@ -76,30 +76,29 @@ def curves_chart(history: Sequence[Mapping[str, float]]) -> str:
     """Loss and accuracy by epoch.
 
     Args:
-        history: Per epoch ``epoch`` (from 1), and loss and accuracy with ``train_`` and ``val_`` in front.
+        history: Per epoch ``epoch`` (from 1), and ``loss`` and ``accuracy`` with ``train_`` or ``val_``
+            in front, as far as they were measured.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    epochs = [entry["epoch"] for entry in history]
     with rc_context(_STYLE):
         figure = Figure(figsize=(5.4, 2.5), layout="constrained")
         loss, accuracy = figure.subplots(1, 2)
-        for key, colour, name in (
-            ("train_loss", _TRAIN, "training"),
-            ("val_loss", _VALIDATION, "validation"),
-        ):
-            values = [entry[key] for entry in history]
-            loss.plot(epochs, values, color=colour, linewidth=2, marker="o", markersize=3.5, label=name)
+        for axes, quantity, factor in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+            for split, colour, name in (("train", _TRAIN, "training"), ("val", _VALIDATION, "validation")):
+                points = [
+                    (e["epoch"], factor * e[key]) for e in history if (key := f"{split}_{quantity}") in e
+                ]
+                if points:
+                    axes.plot(*zip(*points, strict=True), "o-", color=colour, lw=2, ms=3.5, label=name)
         loss.set_title("Loss")
         loss.legend()
-        for key, colour in (("train_accuracy", _TRAIN), ("val_accuracy", _VALIDATION)):
-            percents = [100 * entry[key] for entry in history]
-            accuracy.plot(epochs, percents, color=colour, linewidth=2, marker="o", markersize=3.5)
         accuracy.set_title("Accuracy, %")
         for axes in (loss, accuracy):
             axes.set_xlabel("epoch")
+            axes.set_xlim(0.5, len(history) + 0.5)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return _svg(figure, "Training curves")
 

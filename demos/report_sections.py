@@ -137,7 +137,7 @@ def _host_steps(spec: Spec) -> list[str]:
     wide, high = step["size_wh"]
     how = {
         "stretch": f"Stretch to {wide}×{high}",
-        "letterbox": f"Fit into {wide}×{high} on colour {step['pad_colour']}",
+        "letterbox": f"Fit into {wide}×{high} on rgb({', '.join(map(str, step['pad_colour']))})",
         "shortest": f"Shortest side to {step['shortest_px']}, then crop {wide}×{high} from the centre",
     }[step["resize"]]
     grey = "grey" if step["channels"] == "grey" else "RGB"

@@ -90,10 +90,14 @@ def forward_batch(network: nn.Module, spec: Spec, batch: SpecBatch) -> dict[str,
 
 def activated(spec: Spec, outputs: Mapping[str, Tensor]) -> dict[str, Array]:
     """Activated outputs as numpy, as the device computes them."""
-    return spec.output.activate({name: out.detach().cpu().numpy() for name, out in outputs.items()}, spec.baked)
+    return spec.output.activate(
+        {name: out.detach().cpu().numpy() for name, out in outputs.items()}, spec.baked
+    )
 
 
-def predict_split(network: nn.Module, spec: Spec, split: Split, batch_size: int, num_workers: int) -> list[Any]:
+def predict_split(
+    network: nn.Module, spec: Spec, split: Split, batch_size: int, num_workers: int
+) -> list[Any]:
     """A result per item of a split, through the spec, in 32 bit, with the network in eval mode."""
     results: list[Any] = []
     for batch, outputs in _run(network, spec, split, batch_size, num_workers):

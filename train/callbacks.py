@@ -28,11 +28,11 @@ class History(Callback):
         self._tell = tell
         self._began = 0.0
 
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_epoch_start(self, *_: Any) -> None:
         """Start the clock."""
         self._began = time.monotonic()
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Note the epoch: ``epoch`` from 1, learning rate, seconds, and every logged figure."""
         entry: dict[str, Any] = {"epoch": trainer.current_epoch + 1}
         entry |= {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
@@ -91,7 +91,7 @@ class EpochCheckpoint(Checkpoint):
 class ResumableEarlyStopping(EarlyStopping):
     """Lightning's early stopping, which also stays stopped when a run that it ended is resumed."""
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """End at once where the patience was used up before."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -27,11 +26,9 @@ from sdk.codec import to_json
 from sdk.golden import make_golden_samples
 from train.batches import outputs_of_items, predict_split
 from train.callbacks import weights_bytes
-from train.options import TrainOptions
-from train.plan import Plan
 from train.plots import curves_png
-from train.run_folder import RunFolder
-from train.tasks.base import Report, Task
+from train.run import Run
+from train.tasks.base import Report
 
 GOLDEN_SAMPLES = 8
 TOLERANCE = 1e-3
@@ -51,72 +48,67 @@ class Finished:
     report: Report
 
 
-def finish_run(
-    task: Task,
-    plan: Plan,
-    options: TrainOptions,
-    folder: RunFolder,
-    history: list[dict[str, Any]],
-    best_epoch: int,
-) -> Finished:
+def finish_run(run: Run, history: list[dict[str, Any]], best_epoch: int) -> Finished:
     """Load the best epoch's weights, run the proof split through the spec, and write the results.
 
     Writes the pictures and ``metrics.json`` first and the checkpoint last: where it is, the rest is.
     """
+    plan, options, folder = run.plan, run.options, run.folder
+    # On the CPU: a GPU's convolutions round to TF32, which is not what the artifact promises.
     network = plan.network.cpu()
     network.load_state_dict(load_file(folder.best))
-    results = predict_split(network, plan.spec, plan.proof, options.batch_size, options.num_workers or 0)
-    metrics = task.measure(results, plan.proof)
-    report = task.report(results, plan.proof)
-    for name, picture in {**report.pictures, "curves.png": curves_png(history, task.metric)}.items():
+    proof = plan.splits.proof
+    results = predict_split(network, plan.spec, proof, options.batch_size, options.num_workers or 0)
+    metrics = run.task.measure(results, proof)
+    report = run.task.report(results, proof)
+    for name, picture in {**report.pictures, "curves.png": curves_png(history, run.task.metric)}.items():
         atomic_write(folder.root / name, picture)
     figures = {
-        "split": plan.proof.name,
+        "split": proof.name,
         "metrics": [to_json(metric) for metric in metrics],
         "best_epoch": best_epoch,
         **report.figures,
         "history": history,
     }
     atomic_write(folder.metrics, json.dumps(figures, indent=2))
-    artifact = _write_checkpoint(network, task, plan, options, folder, metrics, best_epoch)
+    manifest = Manifest(
+        version=MANIFEST_VERSION,
+        spec=plan.spec,
+        samples=_golden(run),
+        evidence=_evidence(run, metrics, best_epoch),
+        payload_sha256="",
+    )
+    artifact = write_artifact(folder.artifact(plan.spec.name), weights_bytes(network), manifest)
     return Finished(artifact, metrics, report)
 
 
-def _write_checkpoint(
-    network: nn.Module,
-    task: Task,
-    plan: Plan,
-    options: TrainOptions,
-    folder: RunFolder,
-    metrics: tuple[Metric, ...],
-    best_epoch: int,
-) -> Artifact:
+def _evidence(run: Run, metrics: tuple[Metric, ...], best_epoch: int) -> Evidence:
+    options = run.options
     facts = {
         "model": options.model,
         "seed": options.seed,
         "epochs": options.epochs,
         "best_epoch": best_epoch,
-        "data_sha256": {split.name: split.sha256 for split in (plan.train, plan.val, plan.proof)},
+        "data_sha256": run.data_sha256,
     }
-    evidence = Evidence(
+    return Evidence(
         status=TRAINED,
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         parent_sha256=None,
-        precision=_precision(network),
+        precision=_precision(run.plan.network),
         tolerance=TOLERANCE,
         parity=None,
         metrics=metrics,
         tools=_tool_versions(),
         facts=facts,
     )
-    manifest = Manifest(MANIFEST_VERSION, plan.spec, _golden(network, task, plan), evidence, "")
-    return write_artifact(folder.artifact(plan.spec.name), weights_bytes(network), manifest)
 
 
-def _golden(network: nn.Module, task: Task, plan: Plan) -> tuple[GoldenSample, ...]:
-    items = [plan.proof.items[row] for row in task.golden_rows(plan.proof, GOLDEN_SAMPLES)]
+def _golden(run: Run) -> tuple[GoldenSample, ...]:
+    plan, proof = run.plan, run.plan.splits.proof
+    items = [proof.items[row] for row in run.task.golden_rows(proof, GOLDEN_SAMPLES)]
     return make_golden_samples(
-        plan.spec, items, lambda encoded: outputs_of_items(network, plan.spec, encoded)
+        plan.spec, items, lambda encoded: outputs_of_items(plan.network, plan.spec, encoded)
     )
 
 
@@ -125,10 +117,10 @@ def _precision(network: nn.Module) -> dict[str, Any]:
     for parameter in network.parameters():
         name = str(parameter.dtype).removeprefix("torch.")
         counts[name] = counts.get(name, 0) + parameter.numel()
-    return {"requested": "fp32", **counts}
+    return {"requested": "fp32", "weights": counts}
 
 
-def _tool_versions() -> Mapping[str, str]:
+def _tool_versions() -> dict[str, str]:
     found = {}
     for name in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""The one training loop. It knows nothing of any task: Lightning turns the crank, the task supplies the parts."""
+"""The one training loop. It knows nothing of any task: Lightning runs it, the task supplies the parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from runtimes import DeviceError, UsageError
@@ -25,9 +25,10 @@ from train.module import TaskModule
 from train.options import TrainOptions
 from train.plan import Plan
 from train.progress import epoch_line, progress_callbacks
+from train.run import Run
 from train.run_folder import RunFolder
 from train.tasks import get_task
-from train.tasks.base import Report, Task
+from train.tasks.base import Report
 
 _PRECISIONS = {"32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
 _LOG_EVERY_STEPS = 50
@@ -74,31 +75,38 @@ def train(options: TrainOptions, say: Say | None = None) -> TrainResult:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     lightning.seed_everything(options.seed, verbose=False)
-    plan = task.plan(options)
-    folder.begin(options, {split.name: split.sha256 for split in (plan.train, plan.val, plan.proof)})
+    run = Run(task, options, folder, task.plan(options))
+    folder.begin(options, run.data_sha256)
     if say is not None:
-        say(_describe(plan, options))
+        say(_describe(run))
     with _quiet_lightning():
-        history, best = _fit(task, plan, options, folder, accelerator, say)
-    done = finish_run(task, plan, options, folder, history.entries, best.best_epoch)
+        history, best = _fit(run, accelerator, say)
+    done = finish_run(run, history.entries, best.best_epoch)
     return TrainResult(done.artifact.path, done.metrics, done.report, history.entries, best.best_epoch)
 
 
-def _fit(
-    task: Task, plan: Plan, options: TrainOptions, folder: RunFolder, accelerator: str, say: Say | None
-) -> tuple[History, EpochCheckpoint]:
-    tell = None
-    if say is not None:
-        def tell(entry: dict[str, Any]) -> None:
-            say(epoch_line(entry, options.epochs, task.metric))
-
+def _fit(run: Run, accelerator: str, say: Say | None) -> tuple[History, EpochCheckpoint]:
+    options, folder, metric = run.options, run.folder, run.task.metric
     bars = progress_callbacks(say is not None)
-    history = History(None if bars else tell)
-    best = EpochCheckpoint(folder.best, folder.last, f"val_{task.metric}", task.mode)
-    callbacks: list[Callback] = [history, *_early_stopping(task, options), best, *bars]
-    workers = _num_workers(plan, options)
-    module = (plan.module or TaskModule)(task, plan, options, workers)
-    trainer = lightning.Trainer(
+    history = History(None if bars or say is None else lambda e: say(epoch_line(e, options.epochs, metric)))
+    best = EpochCheckpoint(folder.best, folder.last, f"val_{metric}", run.task.mode)
+    module = (run.plan.module or TaskModule)(run.task, run.plan, options, _num_workers(run.plan, options))
+    trainer = _trainer(run, accelerator, [history, *_early_stopping(run), best, *bars])
+    resumable = options.resume and folder.last.is_file()
+    if options.resume and not resumable and say is not None:
+        say("no epoch of this run was finished: it starts from the beginning")
+    try:
+        trainer.fit(module, ckpt_path=folder.last if resumable else None)
+    except SystemExit as stop:
+        # Lightning turns Ctrl-C into an exit of its own; the command has one answer to it.
+        raise KeyboardInterrupt from stop
+    return history, best
+
+
+def _trainer(run: Run, accelerator: str, callbacks: list[Callback]) -> lightning.Trainer:
+    options, folder = run.options, run.folder
+    batches = len(run.plan.train_set) // options.batch_size
+    return lightning.Trainer(
         accelerator=accelerator,
         devices=1,
         max_epochs=options.epochs,
@@ -111,26 +119,18 @@ def _fit(
         plugins=[SafetensorsCheckpointIO()],
         deterministic=True,
         num_sanity_val_steps=0,
-        log_every_n_steps=max(1, min(_LOG_EVERY_STEPS, len(plan.train_set) // options.batch_size)),
+        log_every_n_steps=max(1, min(_LOG_EVERY_STEPS, batches)),
         enable_model_summary=False,
-        enable_progress_bar=bool(bars),
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         default_root_dir=folder.root,
     )
-    resumable = options.resume and folder.last.is_file()
-    if options.resume and not resumable and say is not None:
-        say("no epoch of this run was finished: it starts from the beginning")
-    try:
-        trainer.fit(module, ckpt_path=folder.last if resumable else None)
-    except SystemExit as stop:
-        # Lightning turns Ctrl-C into an exit of its own; the command has one answer to it.
-        raise KeyboardInterrupt from stop
-    return history, best
 
 
-def _early_stopping(task: Task, options: TrainOptions) -> list[Callback]:
-    if options.early_stopping is None:
+def _early_stopping(run: Run) -> list[Callback]:
+    patience = run.options.early_stopping
+    if patience is None:
         return []
-    return [ResumableEarlyStopping(f"val_{task.metric}", mode=task.mode, patience=options.early_stopping)]
+    return [ResumableEarlyStopping(f"val_{run.task.metric}", mode=run.task.mode, patience=patience)]
 
 
 def _num_workers(plan: Plan, options: TrainOptions) -> int:
@@ -151,16 +151,14 @@ def _accelerator(options: TrainOptions) -> str:
     return accelerator
 
 
-def _describe(plan: Plan, options: TrainOptions) -> str:
-    weights = sum(parameter.numel() for parameter in plan.network.parameters())
-    trained = sum(p.numel() for p in plan.network.parameters() if p.requires_grad)
+def _describe(run: Run) -> str:
+    network = run.plan.network
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
     share = "" if trained == weights else f" ({trained:,} of them trained)"
-    parts = ", ".join(f"{len(split):,} {split.name}" for split in _different(plan))
-    return f"{options.task}: {parts}; {options.model} with {weights:,} weights{share}; {options.epochs} epochs"
-
-
-def _different(plan: Plan) -> list[Any]:
-    return list({split.name: split for split in (plan.train, plan.val, plan.proof)}.values())
+    parts = ", ".join(f"{len(split):,} {name}" for name, split in run.splits.items())
+    model, epochs = run.options.model, run.options.epochs
+    return f"{run.task.name}: {parts}; {model} with {weights:,} weights{share}; {epochs} epochs"
 
 
 @contextmanager
@@ -173,6 +171,8 @@ def _quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         # The folder was checked by `RunFolder.require_free`.
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        # Lightning 2.6 uses a class that torch 2.14 deprecates; remove when Lightning does not.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
         # Frozen stages keep their batch statistics (`TaskModule.on_train_epoch_start`), on purpose.
         warnings.filterwarnings("ignore", message=".*module.*eval mode at the start of training.*")
         for logger in loggers:

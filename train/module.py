@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -43,7 +44,7 @@ class TaskModule(lightning.LightningModule):
         self._plateau: ReduceLROnPlateau | None = None
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of the epoch that is about to run; the last, short one is left out where there are others."""
+        """Batches of the epoch that is about to run; a short last one is left out where there are others."""
         plan, options = self._plan, self._options
         sampler = EpochSampler(len(plan.train_set), options.seed, plan.weights)
         # Lightning sets the epoch too, but on resuming only after it has fetched the first batch.
@@ -61,13 +62,13 @@ class TaskModule(lightning.LightningModule):
     def val_dataloader(self) -> DataLoader[Any]:
         """The validation split through the spec."""
         plan = self._plan
-        return spec_loader(plan.spec, plan.val, self._options.batch_size, self._num_workers)
+        return spec_loader(plan.spec, plan.splits.val, self._options.batch_size, self._num_workers)
 
     def on_train_epoch_start(self) -> None:
         """Start every epoch from its own seed: a resumed run then draws what an unbroken one would have."""
         seed = derive_seed(self._options.seed, "epoch", self.current_epoch)
         torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 (libraries draw from the global generator)
+        np.random.seed(seed % 2**32)
         random.seed(seed)
         for module in frozen_modules(self.network):
             module.eval()
@@ -93,7 +94,7 @@ class TaskModule(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Judge the epoch."""
         results, self._results = self._results, []
-        for metric in self._task.measure(results, self._plan.val):
+        for metric in self._task.measure(results, self._plan.splits.val):
             self.log(f"val_{metric.name}", float(metric.value))
 
     def on_train_epoch_end(self) -> None:
@@ -112,8 +113,8 @@ class TaskModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule of the options."""
         optimizer = make_optimizer(self._options, self._plan.groups)
-        batches = self.trainer.num_training_batches
-        steps = -(-int(batches) // self._options.accumulate)
+        # Asked here, Lightning does not know the number of batches yet.
+        steps = math.ceil(len(self.train_dataloader()) / self._options.accumulate)
         scheduler = make_scheduler(self._options, optimizer, steps, self._task.mode)
         if scheduler is None:
             return optimizer

@@ -80,7 +80,9 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
-            require(f"--{name}", getattr(self, name), getattr(self, name) in known, f"one of {', '.join(known)}")
+            require(
+                f"--{name}", getattr(self, name), getattr(self, name) in known, f"one of {', '.join(known)}"
+            )
         for name, holds, expected in _RANGES:
             value = getattr(self, name)
             flag = f"--{name.replace('_', '-')}"
@@ -99,7 +101,10 @@ class TrainOptions:
             raise wrong_pair("--resume and --overwrite", "both", "one of them", "Leave one out.")
         if self.momentum is not None and self.optimizer not in ("sgd", "rmsprop"):
             raise wrong_pair(
-                "--momentum", f"it with {self.optimizer}", "--optimizer sgd or rmsprop", "Leave it out: Adam has betas."
+                "--momentum",
+                f"it with {self.optimizer}",
+                "--optimizer sgd or rmsprop",
+                "Leave it out: Adam has betas.",
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -229,4 +234,7 @@ def _plain(value: Any) -> Any:
 
 def _flat(options: dict[str, Any]) -> dict[str, Any]:
     """Task options beside the others."""
-    return {**{k: v for k, v in options.items() if k != "task_options"}, **(options.get("task_options") or {})}
+    return {
+        **{k: v for k, v in options.items() if k != "task_options"},
+        **(options.get("task_options") or {}),
+    }

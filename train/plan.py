@@ -12,10 +12,11 @@ from runtimes import Array
 from sdk.spec import Spec
 from train.networks.freezing import ParameterGroup
 from train.sampling import Draw
-from train.tasks.base import Split
+from train.tasks.base import Splits
 
 if TYPE_CHECKING:
-    from train.module import TaskModule
+    from lightning import LightningModule
+
     from train.options import TrainOptions
     from train.tasks.base import Task
 
@@ -50,10 +51,9 @@ class Plan:
         weights: Sampling weight per training item, float64; None shuffles.
         loss: From network and batch to named scalars; ``loss`` is what is minimised, the others are logged.
         validation_loss: From raw outputs and the targets of a batch to a scalar; None where there is none.
-        train: The split behind `train_set`.
-        val: Chooses the epoch.
-        proof: What the chosen epoch is judged on: the test split where there is one, else `val`.
-        module: Makes the Lightning module; a task with several optimisers brings its own.
+        splits: The splits behind all of it.
+        module: Makes the Lightning module from task, plan, options and number of workers; None is
+            `train.module.TaskModule`. A task with several optimisers brings its own.
     """
 
     spec: Spec
@@ -63,7 +63,5 @@ class Plan:
     weights: Array | None
     loss: Callable[[nn.Module, Any], Mapping[str, Tensor]]
     validation_loss: Callable[[Mapping[str, Tensor], Sequence[Any]], Tensor] | None
-    train: Split
-    val: Split
-    proof: Split
-    module: Callable[[Task, Plan, TrainOptions], TaskModule] | None = None
+    splits: Splits
+    module: Callable[[Task, Plan, TrainOptions, int], LightningModule] | None = None

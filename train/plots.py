@@ -40,7 +40,9 @@ def confusion_matrix_png(matrix: Array, labels: Sequence[str], title: str) -> by
         for row in range(len(labels)):
             for column in range(len(labels)):
                 ink = "white" if shares[row, column] > 0.5 else "black"
-                axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=ink, fontsize=8)
+                axes.text(
+                    column, row, str(matrix[row, column]), ha="center", va="center", color=ink, fontsize=8
+                )
     figure.colorbar(image, ax=axes, fraction=0.046, label="share of the true class")
     return _png(figure)
 

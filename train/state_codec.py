@@ -66,7 +66,10 @@ def _encode(value: Any, where: str, tensors: dict[str, Tensor]) -> Any:
     if kind is list:
         return [_encode(item, f"{where}.{at}", tensors) for at, item in enumerate(value)]
     if kind is tuple:
-        return {"is": "tuple", "of": [_encode(item, f"{where}.{at}", tensors) for at, item in enumerate(value)]}
+        return {
+            "is": "tuple",
+            "of": [_encode(item, f"{where}.{at}", tensors) for at, item in enumerate(value)],
+        }
     if kind in (dict, OrderedDict):
         pairs = [[_key(key, where), _encode(item, f"{where}.{key}", tensors)] for key, item in value.items()]
         return {"is": "dict" if kind is dict else "ordered-dict", "of": pairs}

@@ -30,8 +30,7 @@ class ImagePrelude(nn.Module):
         # Cast before moving axes: TensorRT has no transpose of uint8.
         x = image.to(torch.float32)
         if x.shape[-1] == 1:
-            # One channel: the same memory in either layout. A permute would leave strides that make
-            # ExecuTorch 1.5 bound a dynamic batch at 15.
+            # One channel: the same memory in either layout, so no copy is needed.
             x = x.reshape(x.shape[0], 1, x.shape[1], x.shape[2])
         else:
             x = x.permute(0, 3, 1, 2).contiguous()

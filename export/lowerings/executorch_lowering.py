@@ -14,9 +14,9 @@ from torch import nn
 
 from export.bake import bake, example_input
 from export.lowering import FP32, Lowered, Lowering, Request
-from runtimes import Dim, EngineError, EngineMissingError, TensorInfo
+from runtimes import Dim, EngineError, EngineMissingError, Program, TensorInfo
 from runtimes.errors import first_line
-from runtimes.executorch_runtime import ALL_NODES, DELEGATED_NODES
+from runtimes.executorch_runtime import ALL_NODES, DELEGATED_NODES, ExecuTorchRuntime
 from sdk.artifact import pte_file
 from sdk.spec import Graph, Spec
 
@@ -57,14 +57,14 @@ class ExecuTorchLowering(Lowering):
                     expected="a network ExecuTorch can lower",
                     fix="See the message, or export to another runtime.",
                 ) from error
-        bound = _batch_bound(edge.exported_program(), request.max_batch)
+        _require_batch(payload, request.max_batch)
         facts = {
             "delegate": "XNNPACK",
             "delegated_fraction": round(delegated / nodes, 4) if nodes else 0.0,
             "delegated_subgraphs": delegation.num_delegated_subgraphs,
         }
         precision = {"requested": request.precision, "weights": {"float": _parameters(module)}}
-        return Lowered(payload, _bounded(baked_spec, bound), precision, facts)
+        return Lowered(payload, _bounded(baked_spec, request.max_batch), precision, facts)
 
 
 def _export(module: nn.Module, spec: Spec, max_batch: int) -> Any:
@@ -75,10 +75,18 @@ def _export(module: nn.Module, spec: Spec, max_batch: int) -> Any:
     return torch.export.export(module, inputs, dynamic_shapes=(tuple({0: batch} for _ in inputs),))
 
 
-def _batch_bound(program: Any, asked: int) -> int:
-    """The largest batch that the lowered program really takes: lowering may narrow what was asked for."""
-    bounds = [int(limits.upper) for limits in program.range_constraints.values()]
-    return min([asked, *bounds])
+def _require_batch(payload: bytes, asked: int) -> None:
+    """Lowering may narrow a dynamic batch without a word: ask the program itself."""
+    runtime = ExecuTorchRuntime(Program(payload))
+    with runtime:
+        (extent, *_) = runtime.inputs[0].shape
+    if extent != asked:
+        raise EngineError(
+            "ExecuTorch lowering",
+            got=f"a program for batches up to {extent}",
+            expected=f"{asked}, as asked for",
+            fix=f"Say --max-batch {extent}.",
+        )
 
 
 def _bounded(spec: Spec, max_batch: int) -> Spec:
@@ -126,6 +134,9 @@ def quiet_lowering() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield
+            # While either library is allowed, tracing a convolution asks whether the batch is 16 or more to
+            # choose a kernel, and a dynamic batch silently ends at 15 (torch 2.14).
+            with torch.backends.nnpack.flags(enabled=False), torch.backends.mkldnn.flags(enabled=False):
+                yield
     finally:
         logging.disable(level)

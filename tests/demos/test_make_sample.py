@@ -17,8 +17,8 @@ MAX_BYTES = 4_000_000
 
 @pytest.mark.parametrize(("prefix", "per_class"), [("train", 600), ("t10k", 100)])
 def test_sample_holds_every_class_equally_often(prefix: str, per_class: int) -> None:
-    images = read_idx(SAMPLE_DIR / f"{prefix}-images-idx3-ubyte.gz", 3)
-    labels = read_idx(SAMPLE_DIR / f"{prefix}-labels-idx1-ubyte.gz", 1)
+    images = read_idx(SAMPLE_DIR / f"{prefix}-images-idx3-ubyte.gz")
+    labels = read_idx(SAMPLE_DIR / f"{prefix}-labels-idx1-ubyte.gz")
 
     assert images.shape == (10 * per_class, 28, 28)
     assert np.bincount(labels).tolist() == [per_class] * 10
@@ -30,7 +30,7 @@ def test_sample_is_small_and_names_its_licence() -> None:
 
 
 def test_sample_has_no_test_picture_among_the_training_pictures() -> None:
-    train, test = (read_idx(SAMPLE_DIR / f"{prefix}-images-idx3-ubyte.gz", 3) for prefix in ("train", "t10k"))
+    train, test = (read_idx(SAMPLE_DIR / f"{prefix}-images-idx3-ubyte.gz") for prefix in ("train", "t10k"))
 
     assert not {image.tobytes() for image in train} & {image.tobytes() for image in test}
 
@@ -42,9 +42,7 @@ def test_sample_is_made_again_from_the_full_set(shared_data: Path, tmp_path: Pat
 
     for path in tmp_path.iterdir():
         # Images are compared, not gzip's bytes: another zlib packs them differently.
-        dimensions = 3 if "idx3" in path.name else 1
-        again, bundled = read_idx(path, dimensions), read_idx(SAMPLE_DIR / path.name, dimensions)
-        assert np.array_equal(again, bundled), path.name
+        assert np.array_equal(read_idx(path), read_idx(SAMPLE_DIR / path.name)), path.name
 
 
 def test_first_of_each_class_keeps_file_order() -> None:
@@ -59,5 +57,5 @@ def test_idx_comes_back_as_written(tmp_path: Path) -> None:
     first = (tmp_path / "a.gz").read_bytes()
     write_idx(tmp_path / "a.gz", array)
 
-    assert np.array_equal(read_idx(tmp_path / "a.gz", 3), array)
+    assert np.array_equal(read_idx(tmp_path / "a.gz"), array)
     assert (tmp_path / "a.gz").read_bytes() == first

@@ -42,7 +42,9 @@ class Augmentation:
         channels: 1 or 3.
     """
 
-    def __init__(self, names: Sequence[str], size_wh: tuple[int, int], resampling: str, channels: int) -> None:
+    def __init__(
+        self, names: Sequence[str], size_wh: tuple[int, int], resampling: str, channels: int
+    ) -> None:
         width, height = size_wh
         self._crop = None
         if "resized-crop" in names:
@@ -67,7 +69,9 @@ class Augmentation:
         """Flips, shifts and colours of a picture uint8 (H, W, C) at the network's size."""
         if not self._steps:
             return pixels
-        tensor: Any = torch.from_numpy(pixels.copy() if not pixels.flags.writeable else pixels).permute(2, 0, 1)
+        tensor: Any = torch.from_numpy(pixels.copy() if not pixels.flags.writeable else pixels).permute(
+            2, 0, 1
+        )
         with seeded(seed):
             for step in self._steps:
                 tensor = step(tensor)

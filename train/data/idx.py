@@ -161,10 +161,14 @@ def _labels(folder: Path, classes: int) -> tuple[tuple[str, ...], bool]:
         if len(names) < classes or len(set(names)) != len(names):
             raise _bad_labels(f"{len(set(names))} different names", classes)
         return names, True
-    if any("fashionmnist" in part.lower().replace("-", "").replace("_", "") for part in folder.resolve().parts):
-        if classes <= len(FASHION_LABELS):
-            return FASHION_LABELS, True
+    if _says_fashion_mnist(folder) and classes <= len(FASHION_LABELS):
+        return FASHION_LABELS, True
     return tuple(str(label) for label in range(max(2, classes))), False
+
+
+def _says_fashion_mnist(folder: Path) -> bool:
+    spelled = (part.lower().replace("-", "").replace("_", "") for part in folder.resolve().parts)
+    return any("fashionmnist" in part for part in spelled)
 
 
 def _bad_labels(got: str, classes: int) -> DataError:

@@ -42,7 +42,9 @@ class ImageTrainSet(TrainSet):
         width, height = image_input.size_wh
         size = len(targets) * width * height * image_input.channel_count
         self.in_memory = size <= MEMORY_BYTES and not augmentation.needs_original
-        self._prepared = self._prepare_all() if self.in_memory else None
+        self._prepared: Array | None = None
+        if self.in_memory:
+            self._prepared = self._prepare_all()
 
     def __len__(self) -> int:
         return len(self._targets)
@@ -65,8 +67,12 @@ class ImageTrainSet(TrainSet):
         images = self._input.batch(samples, ())[IMAGE]
         return torch.from_numpy(images), torch.tensor([target for _, target in items])
 
+    def use_input(self, image_input: ImageInput) -> None:
+        """Normalise by another input from now on; what it does to pixels must be the same."""
+        self._input = image_input
+
     def pixel_statistics(self, most: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation per channel of value/255, over at most `most` pictures evenly spread."""
+        """Mean and deviation per channel of value/255, over at most `most` pictures evenly spread."""
         rows = np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).astype(int))
         total, squares, count = 0.0, 0.0, 0
         for row in rows:
@@ -79,8 +85,6 @@ class ImageTrainSet(TrainSet):
         return tuple(mean.tolist()), tuple(deviation.tolist())
 
     def _pixels(self, draw: Draw) -> Array:
-        if self._prepared is not None:
-            return self._prepared[draw.index]
         if self._augmentation.needs_original:
             return self._augmentation.crop(self._source(draw.index), draw.seed)
         return self._load(draw.index)
@@ -89,7 +93,7 @@ class ImageTrainSet(TrainSet):
         return self._sample(row).source.convert("L" if self._input.channel_count == 1 else "RGB")
 
     def _load(self, row: int) -> Array:
-        return self._prepared[row] if getattr(self, "_prepared", None) is not None else self._sample(row).arrays[IMAGE]
+        return self._prepared[row] if self._prepared is not None else self._sample(row).arrays[IMAGE]
 
     def _sample(self, row: int) -> Sample:
         item = self._items[row]

@@ -1,1 +1,1 @@
-"""Networks by name. Each builder takes ``channels`` and ``classes`` and returns a torch module with fresh weights."""
+"""Networks by name. A builder takes ``channels`` and ``classes`` and returns a torch module, untrained."""

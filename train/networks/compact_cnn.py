@@ -83,5 +83,5 @@ def _initialise(network: nn.Module) -> None:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, Residual):
-            # The block starts as the identity, which lets a high learning rate start (Goyal et al. 2017, 5.1).
+            # The block starts as the identity, which bears a high learning rate (Goyal et al. 2017, 5.1).
             nn.init.zeros_(module.second[1].weight)

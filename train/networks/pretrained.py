@@ -84,7 +84,9 @@ def load_weights(network: nn.Module, state: dict[str, Tensor], name: str) -> Non
     unknown = sorted(set(state) - set(wanted))
     shapes = sorted(key for key in set(state) & set(wanted) if state[key].shape != wanted[key].shape)
     if missing or unknown or shapes:
-        kind, keys = next((k, v) for k, v in (("no", missing), ("an unknown", unknown), ("a misshapen", shapes)) if v)
+        kind, keys = next(
+            (k, v) for k, v in (("no", missing), ("an unknown", unknown), ("a misshapen", shapes)) if v
+        )
         raise UsageError(
             f"Weights {name!r}",
             got=f"{kind} tensor {keys[0]!r}" + (f" and {len(keys) - 1} more" if len(keys) > 1 else ""),
@@ -104,7 +106,10 @@ def _fit_channels(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Ten
     name, convolution = first_convolution(network)
     kernel = state.get(f"{name}.weight")
     grey_from_colour = (
-        kernel is not None and convolution.in_channels == 1 and kernel.ndim == 4 and kernel.shape[1] == COLOUR_CHANNELS
+        kernel is not None
+        and convolution.in_channels == 1
+        and kernel.ndim == 4
+        and kernel.shape[1] == COLOUR_CHANNELS
     )
     if not grey_from_colour:
         return dict(state)

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from sdk.artifact import Metric
 from sdk.spec import Spec
@@ -42,6 +42,20 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+class Splits(NamedTuple):
+    """The parts that one run uses.
+
+    Attributes:
+        train: What is learned from.
+        val: What chooses the epoch.
+        proof: What the chosen epoch is judged on: the test split where there is one, else `val` again.
+    """
+
+    train: Split
+    val: Split
+    proof: Split
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,8 @@ class Task(ABC):
     @abstractmethod
     def defaults(self, given: Mapping[str, Any], task_options: Any) -> dict[str, Any]:
         """Defaults of the general options that depend on the task; at least ``model``, ``epochs``,
-        ``batch_size`` and ``lr``."""
+        ``batch_size`` and ``lr``.
+        """
 
     def checked(self, options: TrainOptions) -> TrainOptions:
         """Refuse combinations that the task cannot honour.

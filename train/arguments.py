@@ -1,0 +1,108 @@
+"""Command-line options that every task has. Defaults live in `train.options`; here None is not given."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from train.options import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULERS
+from train.tasks.base import Task
+
+NETWORKS = "edgewright.networks"
+
+
+def add_general_arguments(parser: argparse.ArgumentParser, task: Task) -> None:
+    """Add all options but the task's own."""
+    parser.add_argument("--data", required=True, type=Path, metavar="PATH", help="the data set")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help=f"folder of the run. Default: runs/{task.name}"
+    )
+    parser.add_argument(
+        "--model",
+        choices=_networks(),
+        metavar="NAME",
+        help=f"network; --list-models names them. Default: {task.models[0]}",
+    )
+    parser.add_argument("--list-models", action=_ListModels, nargs=0, help="name the networks, and exit")
+    _add_run(parser.add_argument_group("the run"))
+    _add_steps(parser.add_argument_group("optimisation"))
+    _add_schedule(parser.add_argument_group("learning-rate schedule"))
+    _add_machine(parser.add_argument_group("the machine"))
+
+
+def _add_run(group: Any) -> None:
+    group.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
+    group.add_argument("--batch-size", type=int, metavar="N", help="samples per forward pass")
+    group.add_argument(
+        "--early-stopping",
+        type=int,
+        metavar="N",
+        help="end after N epochs without a better validation metric",
+    )
+    group.add_argument("--seed", type=int, metavar="N", help="two runs with one seed are equal. Default: 0")
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        default=None,
+        help="continue the run in --out after its last complete epoch, with the same options",
+    )
+    group.add_argument("--overwrite", action="store_true", default=None, help="replace the run in --out")
+
+
+def _add_steps(group: Any) -> None:
+    group.add_argument("--optimizer", choices=OPTIMIZERS, help="default: adamw")
+    group.add_argument("--lr", type=float, metavar="RATE", help="highest learning rate")
+    group.add_argument(
+        "--weight-decay", type=float, metavar="X", help="of weights, not of norms. Default: 0.01"
+    )
+    group.add_argument("--momentum", type=float, metavar="X", help="of sgd (0.9) and rmsprop (0)")
+    group.add_argument("--accumulate", type=int, metavar="N", help="batches per optimiser step. Default: 1")
+    group.add_argument("--clip-norm", type=float, metavar="X", help="largest norm of all gradients together")
+    group.add_argument("--clip-value", type=float, metavar="X", help="largest absolute value of a gradient")
+
+
+def _add_schedule(group: Any) -> None:
+    group.add_argument("--scheduler", choices=SCHEDULERS, help="default: one-cycle")
+    group.add_argument(
+        "--lr-step-epochs", type=float, metavar="N", help="period of step, exponential and cyclic. Default: 5"
+    )
+    group.add_argument(
+        "--lr-gamma", type=float, metavar="X", help="factor of step, exponential and plateau. Default: 0.3"
+    )
+    group.add_argument(
+        "--warmup",
+        type=float,
+        metavar="SHARE",
+        help="rising share of one-cycle and warmup-cosine. Default: 0.2",
+    )
+
+
+def _add_machine(group: Any) -> None:
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="of training; validation always runs in 32 bit, as the device does. Default: 32",
+    )
+    group.add_argument("--device", choices=DEVICES, help="default: auto, a GPU where there is one")
+    group.add_argument("--threads", type=int, metavar="N", help="of torch. Default: its own choice")
+    group.add_argument(
+        "--num-workers",
+        type=int,
+        metavar="N",
+        help="processes that load data. Default: none for data in memory",
+    )
+
+
+class _ListModels(argparse.Action):
+    """Print the networks and exit, as ``--help`` does; nothing else needs to be given."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        sys.stdout.write("".join(f"{name}\n" for name in _networks()))
+        parser.exit()
+
+
+def _networks() -> list[str]:
+    return sorted(entry.name for entry in entry_points(group=NETWORKS))

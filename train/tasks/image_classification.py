@@ -1,0 +1,217 @@
+"""What every task that names a picture shares: data, spec, network, loss, measure and report."""
+
+from __future__ import annotations
+
+import argparse
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from runtimes import Array, DataError, UsageError
+from sdk.artifact import Metric
+from sdk.spec import Spec
+from train.data.labelled_images import ImageSource, LabelledImages, stratified_hold_out
+from train.metrics import confusion, figures_by_class, wilson_interval
+from train.options import TrainOptions, require, wrong_pair
+from train.plots import confusion_matrix_png
+from train.tasks.base import Report, Split, Splits, Task
+from train.tasks.image_arguments import add_image_arguments
+
+if TYPE_CHECKING:
+    from train.plan import Plan
+
+HELD_OUT_SHARE = 0.1
+HELD_OUT_SEED = 20170825
+"""Fixed, whatever the run's seed: `export` must find the same validation split again."""
+
+COMPACT = "compact_cnn"
+TORCHVISION = (
+    "resnet18",
+    "resnet50",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+)
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """Options of tasks that name a picture.
+
+    Attributes:
+        loss: ``cross-entropy`` or ``focal``.
+        label_smoothing: Share of the target spread over all classes, 0..1.
+        weighted_sampling: Draw every class equally often.
+        augment: Names from `train.data.augmentation.AUGMENTATIONS`; None is the task's choice.
+        pretrained: Start from torchvision's weights.
+        weights: Start from this `.safetensors` file.
+        freeze: One of `train.networks.freezing.STRATEGIES`.
+        image_size: Side of the network's square input in pixels; None is the data's or network's own.
+        resize: ``stretch``, ``letterbox`` or ``shortest``; None is the data's choice.
+    """
+
+    loss: str = "cross-entropy"
+    label_smoothing: float = 0.0
+    weighted_sampling: bool = False
+    augment: tuple[str, ...] | None = None
+    pretrained: bool = False
+    weights: Path | None = None
+    freeze: str = "none"
+    image_size: int | None = None
+    resize: str | None = None
+
+    def __post_init__(self) -> None:
+        smoothing = self.label_smoothing
+        require("--label-smoothing", smoothing, 0 <= smoothing < 1, "from 0 to below 1")
+        size = self.image_size
+        require("--image-size", size, size is None or size >= 8, "at least 8 pixels")
+        if self.loss == "focal" and smoothing > 0:
+            raise wrong_pair("--label-smoothing", "it with focal loss", "cross-entropy", "Leave one out.")
+        if self.pretrained and self.weights is not None:
+            raise wrong_pair("--pretrained and --weights", "both", "one of them", "Leave one out.")
+        if self.augment is not None and "none" in self.augment and len(self.augment) > 1:
+            raise wrong_pair("--augment", "none with others", "none alone", "Leave none out.")
+        fresh = not self.pretrained and self.weights is None
+        if fresh and self.freeze in ("head-only", "last-blocks"):
+            raise wrong_pair(
+                "--freeze", f"{self.freeze} with fresh weights", "--pretrained or --weights",
+                "Frozen stages must have learned something: add one of the two.",
+            )  # fmt: skip
+
+
+class ImageClassificationTask(Task):
+    """One label per picture. A task says where its pictures come from and how they are fed."""
+
+    metric: ClassVar[str] = "accuracy"
+    mode: ClassVar[str] = "max"
+    models: ClassVar[tuple[str, ...]] = (COMPACT, *TORCHVISION)
+    options_type: ClassVar[type[Any]] = ImageOptions
+
+    @abstractmethod
+    def open_source(self, data: Path) -> ImageSource:
+        """The data set at `data`.
+
+        Raises:
+            DataError: It cannot be used.
+        """
+
+    @abstractmethod
+    def plan_input(self, source: ImageSource, options: TrainOptions) -> Any:
+        """The spec's input for this data and network, its ``mean`` and ``std`` still 0 and 1."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of `ImageOptions`."""
+        add_image_arguments(parser)
+
+    def checked(self, options: TrainOptions) -> TrainOptions:
+        """Refuse options that the network cannot honour."""
+        own: ImageOptions = options.task_options
+        if own.pretrained and options.model not in TORCHVISION:
+            raise UsageError("Option --pretrained", got=f"it for {options.model}",
+                             expected=f"a --model of {', '.join(TORCHVISION)}",
+                             fix="Choose one, or pass --weights FILE.safetensors.")  # fmt: skip
+        return options
+
+    def load_split(self, data: Path, split: str, spec: Spec | None = None) -> Split:
+        """Pictures and class indices of one split; see `Task.load_split`."""
+        data = Path(data)
+        return self._split(self.open_source(data), data, split, spec)
+
+    def proof_split(self, data: Path) -> str:
+        """``test`` where the data has one, else ``val``."""
+        return "test" if "test" in self.open_source(Path(data)).splits else "val"
+
+    def measure(self, results: Sequence[Any], split: Split) -> tuple[Metric, ...]:
+        """Accuracy with its Wilson interval."""
+        predicted, targets = _indices(results), np.asarray(split.targets)
+        hits, count = int((predicted == targets).sum()), len(targets)
+        low, high = wilson_interval(hits, count)
+        return (Metric("accuracy", hits / count, low, high, count, split.name),)
+
+    def agreement(self, results: Sequence[Any], others: Sequence[Any]) -> float:
+        """Share of pictures with the same best label."""
+        return float((_indices(results) == _indices(others)).mean())
+
+    def report(self, results: Sequence[Any], split: Split) -> Report:
+        """Precision, recall and F1 per class, and the confusion matrix."""
+        predicted, targets = _indices(results), np.asarray(split.targets)
+        classes = figures_by_class(predicted, targets, split.labels)
+        matrix = confusion(predicted, targets, len(split.labels))
+        accuracy = self.measure(results, split)[0].value
+        title = f"{split.name}: {len(split):,} pictures, accuracy {accuracy:.2%}"
+        return Report(
+            figures={
+                "labels": list(split.labels),
+                "classes": [figures.to_dict() for figures in classes],
+                "confusion_matrix": matrix.tolist(),
+            },
+            columns=("class", "precision", "recall", "F1", "samples"),
+            rows=tuple(
+                (c.label, f"{c.precision:.1%}", f"{c.recall:.1%}", f"{c.f1:.1%}", f"{c.samples:,}")
+                for c in classes
+            ),
+            pictures={"confusion_matrix.png": confusion_matrix_png(matrix, split.labels, title)},
+        )
+
+    def golden_rows(self, split: Split, count: int) -> list[int]:
+        """The first picture of each of `count` classes, evenly spread over the classes that are there."""
+        _, first = np.unique(np.asarray(split.targets), return_index=True)
+        if len(first) >= count:
+            return [int(first[round(at * (len(first) - 1) / max(1, count - 1))]) for at in range(count)]
+        rest = [row for row in range(len(split)) if row not in set(first.tolist())]
+        return [*map(int, first), *rest[: count - len(first)]]
+
+    def plan(self, options: TrainOptions) -> Plan:
+        """Data, network and loss for one run; see `Task.plan`."""
+        from train.tasks.image_plan import make_image_plan
+
+        source = self.open_source(options.data)
+        train, val = (self._split(source, options.data, name, None) for name in ("train", "val"))
+        proof = self._split(source, options.data, "test", None) if "test" in source.splits else val
+        image_input = self.plan_input(source, options)
+        return make_image_plan(self.name, image_input, options, Splits(train, val, proof))
+
+    def _split(self, source: ImageSource, data: Path, split: str, spec: Spec | None) -> Split:
+        images = _part(source, data, split)
+        if spec is not None:
+            images = _with_labels(images, spec.output.labels, source.names_classes, data)  # type: ignore[attr-defined]
+        return Split(split, images.items, images.targets, images.labels, images.sha256())
+
+
+def _part(source: ImageSource, data: Path, split: str) -> LabelledImages:
+    if split == "test" or (split in source.splits and not (split == "train" and "val" not in source.splits)):
+        if split not in source.splits:
+            raise DataError(f"Data {data.name!r}", got="no test part", expected=f"one of {source.splits}",
+                            fix="Add one, or use its val part.")  # fmt: skip
+        return source.read(split)
+    images = source.read("train")
+    kept, held = stratified_hold_out(images.targets, HELD_OUT_SHARE, HELD_OUT_SEED)
+    return images.take(held if split == "val" else kept)
+
+
+def _with_labels(images: LabelledImages, labels: Sequence[str], named: bool, data: Path) -> LabelledImages:
+    """The same pictures with classes numbered as in a checkpoint."""
+    labels = tuple(labels)
+    if not named and int(images.targets.max()) < len(labels):
+        return LabelledImages(images.items, images.targets, labels, images.fingerprint)
+    odd = sorted(set(images.labels) ^ set(labels))
+    shown = ", ".join(labels[:5]) + ", …" * (len(labels) > 5)
+    if odd:
+        where = "data" if odd[0] in images.labels else "checkpoint"
+        raise DataError(
+            f"Data {data.name!r}",
+            got=f"class {odd[0]!r} in the {where} alone",
+            expected=f"the checkpoint's {len(labels)} classes: {shown}",
+            fix="Use the data that the checkpoint was trained for.",
+        )
+    numbers = np.array([labels.index(label) for label in images.labels], np.int64)
+    return LabelledImages(images.items, numbers[images.targets], labels, images.fingerprint)
+
+
+def _indices(results: Sequence[Any]) -> Array:
+    return np.fromiter((result.index for result in results), np.int64, len(results))
