@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from runtimes.base import MAIN_GRAPH, Array, Program, Runtime, TensorInfo
+from runtimes.base import MAIN_GRAPH, Array, Program, Runtime, TensorInfo, threads_or_error
 from runtimes.errors import EngineError, EngineMissingError, first_line
 
 FORWARD = "forward"
@@ -36,6 +36,8 @@ class ExecuTorchRuntime(Runtime):
 
     Args:
         program: A complete `.pte`. Graph ``main`` is its method ``forward``.
+        threads: Threads of the delegate; None leaves the process's setting. It is a setting of the whole
+            process: change it while nothing runs.
 
     Raises:
         EngineMissingError: executorch is not installed.
@@ -44,9 +46,14 @@ class ExecuTorchRuntime(Runtime):
 
     name = "executorch"
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, threads: int | None = None) -> None:
         super().__init__()
         engine = _import_executorch()
+        if threads_or_error(threads) is not None:
+            # The Python runtime has no public way to size its thread pool (executorch 1.5).
+            from executorch.extension.pybindings import portable_lib
+
+            portable_lib._unsafe_reset_threadpool(threads)
         method = FORWARD if program.graph == MAIN_GRAPH else program.graph
         try:
             # InternalConsistency: with minimal verification, damaged programs crash the process.

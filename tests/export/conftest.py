@@ -21,8 +21,17 @@ from sdk.spec import SPEC_VERSION, Graph, Network, Spec
 from tests.sdk.conftest import image_input
 
 TRAIN_IMAGES, TEST_IMAGES = 1500, 300
-LABELS = tuple(
-    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+LABELS = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
 )
 
 

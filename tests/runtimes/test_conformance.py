@@ -11,7 +11,15 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from runtimes import RUNTIMES, EngineError, InputError, Runtime, UsageError, open_runtime
+from runtimes import (
+    RUNTIMES,
+    EngineError,
+    InputError,
+    Runtime,
+    UsageError,
+    entry_for,
+    open_runtime,
+)
 from tests.runtimes.conformance_subjects import BIAS, MAX_BATCH, SUBJECTS, Subject, reference
 
 RANDOM = np.random.default_rng(3)
@@ -167,6 +175,21 @@ def test_runtime_threads_get_their_own_answers(runtime: Runtime, subject: Subjec
 
 def test_runtime_reports_its_engine(runtime: Runtime) -> None:
     assert runtime.report()["engine"] == runtime.name
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_runtime_threads_option_changes_no_answer(subject: Subject, threads: int) -> None:
+    if "threads" not in entry_for(subject.suffix).load().__init__.__annotations__:
+        with pytest.raises(UsageError, match="Runtime option 'threads'"):
+            open_runtime(subject.suffix, subject.program(), threads=threads)
+        return
+    x = images(3)
+    with open_runtime(subject.suffix, subject.program(), threads=threads) as runtime:
+        np.testing.assert_allclose(
+            runtime.run({"x": x})["scores"], expected(subject, x), atol=subject.tolerance, rtol=0
+        )
+    with pytest.raises(UsageError, match="Option 'threads': got 0"):
+        open_runtime(subject.suffix, subject.program(), threads=0)
 
 
 def test_runtime_unknown_option_is_named(subject: Subject) -> None:
