@@ -48,6 +48,6 @@ $(STAMP): pyproject.toml constraints.txt
 		|| { echo "make: $(PYTHON) is $$($(PYTHON) -V 2>&1), expected Python 3.10 to 3.13. Name another: make PYTHON=/path/to/python3" >&2; exit 2; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) \
 		|| { echo "make: $(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
-	@echo "Installing into $(VENV): about 2.5 GB and some minutes, once."
+	@echo "Installing into $(VENV): about 7 GB and some minutes, once."
 	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[all]'
 	@touch $@

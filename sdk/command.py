@@ -43,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done, 1 the thing asked for does not hold, 2 bad usage or input.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # Read by OpenMP when torch is imported. Its default is to burn a core while waiting for the others, which
+    # beside any other work on the machine made training 20 times slower (measured).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Pillow warns below our own, stricter answer to oversized images; the answer is what is shown.
     warnings.filterwarnings("ignore", module="PIL.Image", message="Image size")
     try:

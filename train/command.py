@@ -14,7 +14,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,9 +46,6 @@ def run(args: argparse.Namespace) -> int:
     """Train, and print what was measured."""
     from train.options import make_options
 
-    # Read by OpenMP when torch is imported. Its default is to burn a core while waiting for the others, which
-    # on a machine that does anything else at the same time made training 20 times slower (measured).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = {key: value for key, value in vars(args).items() if key != "list_models"}
     if "augment" in given and given["augment"] is not None:
         given["augment"] = tuple(given["augment"])
