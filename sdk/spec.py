@@ -114,6 +114,15 @@ class Spec:
         """A new spec whose graphs perform `steps` as well."""
         return replace(self, baked=self.baked + steps, graphs=graphs)
 
+    def with_max_batch(self, max_batch: int) -> Spec:
+        """A new spec whose open batch axes, of inputs and outputs alike, end at `max_batch`."""
+
+        def bounded(infos: tuple[TensorInfo, ...]) -> tuple[TensorInfo, ...]:
+            return tuple(_with_bound(info, max_batch) for info in infos)
+
+        graphs = tuple(replace(g, inputs=bounded(g.inputs), outputs=bounded(g.outputs)) for g in self.graphs)
+        return replace(self, graphs=graphs)
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data; `Spec.from_json` gives an equal spec back."""
         return {
@@ -147,6 +156,13 @@ class Spec:
     def dumps(self) -> str:
         """The spec as indented JSON text."""
         return json.dumps(self.to_json(), indent=2)
+
+
+def _with_bound(info: TensorInfo, max_batch: int) -> TensorInfo:
+    first = info.shape[0] if info.shape else None
+    if not isinstance(first, Dim):
+        return info
+    return replace(info, shape=(Dim(first.min, max_batch), *info.shape[1:]))
 
 
 def _graph_to_json(graph: Graph) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,11 +13,11 @@ from torch import nn
 
 from export.bake import bake, example_input
 from export.lowering import FP32, Lowered, Lowering, Request
-from runtimes import Dim, EngineError, EngineMissingError, Program, TensorInfo
+from runtimes import EngineError, EngineMissingError, Program
 from runtimes.errors import first_line
 from runtimes.executorch_runtime import ALL_NODES, DELEGATED_NODES, ExecuTorchRuntime
 from sdk.artifact import pte_file
-from sdk.spec import Graph, Spec
+from sdk.spec import Spec
 
 
 class ExecuTorchLowering(Lowering):
@@ -64,7 +63,7 @@ class ExecuTorchLowering(Lowering):
             "delegated_subgraphs": delegation.num_delegated_subgraphs,
         }
         precision = {"requested": request.precision, "weights": {"float": _parameters(module)}}
-        return Lowered(payload, _bounded(baked_spec, request.max_batch), precision, facts)
+        return Lowered(payload, baked_spec.with_max_batch(request.max_batch), precision, facts)
 
 
 def _export(module: nn.Module, spec: Spec, max_batch: int) -> Any:
@@ -87,14 +86,6 @@ def _require_batch(payload: bytes, asked: int) -> None:
             expected=f"{asked}, as asked for",
             fix=f"Say --max-batch {extent}.",
         )
-
-
-def _bounded(spec: Spec, max_batch: int) -> Spec:
-    def bound(infos: tuple[TensorInfo, ...]) -> tuple[TensorInfo, ...]:
-        return tuple(replace(info, shape=(Dim(1, max_batch), *info.shape[1:])) for info in infos)
-
-    graphs = tuple(Graph(g.name, bound(g.inputs), bound(g.outputs)) for g in spec.graphs)
-    return replace(spec, graphs=graphs)
 
 
 def _parameters(module: nn.Module) -> int:

@@ -10,7 +10,6 @@ from runtimes.cuda_memory import gpu_count
 from runtimes.tensorrt_build_process import build_in_subprocess
 from runtimes.tensorrt_builder import choose_package
 from runtimes.tensorrt_options import BuildOptions
-from sdk.commands.build import with_max_batch
 from sdk.spec import Spec
 
 
@@ -35,5 +34,5 @@ class TensorRTLowering(Lowering):
             "built_for": list(built.targets),
             "build_s": round(built.build_s, 2),
         }
-        bounded = with_max_batch(baked_spec, built.max_batch)
+        bounded = baked_spec.with_max_batch(built.max_batch)
         return Lowered(built.plan, bounded, built.precision_record(), facts)

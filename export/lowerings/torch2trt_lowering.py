@@ -20,7 +20,6 @@ from runtimes.cuda_memory import open_cuda
 from runtimes.errors import first_line
 from runtimes.tensorrt_layers import check_precision, engine_layers, precision_counts
 from runtimes.tensorrt_package import TENSORRT, Package, load_package
-from sdk.commands.build import with_max_batch
 from sdk.spec import Spec
 
 LAST_TENSORRT = 10
@@ -71,7 +70,7 @@ class Torch2trtLowering(Lowering):
                 package.name: package.version,
             }
         }
-        return Lowered(plan, with_max_batch(spec, request.max_batch), precision, facts)
+        return Lowered(plan, spec.with_max_batch(request.max_batch), precision, facts)
 
 
 def _import_torch2trt() -> tuple[Package, Any]:

@@ -19,13 +19,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtimes import DeviceError, Dim, ProofError, TensorInfo, UsageError
+from runtimes import DeviceError, ProofError, UsageError
 
 if TYPE_CHECKING:
     from runtimes.tensorrt_builder import BuiltEngine
     from sdk.artifact import Artifact, Evidence, Manifest
     from sdk.predictor import Verification
-    from sdk.spec import Spec
 
 # Half precision keeps 10 bits of mantissa: through a deep network that moves a probability near 0.5 by about
 # 0.01. A wrong layer or input order is off by tenths.
@@ -53,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="most GPU memory for layers to work in (default: TensorRT's choice)",
     )
     parser.add_argument("--out", metavar="FILE", type=Path, help="default: MODEL.trt beside the model")
+    parser.add_argument("--overwrite", action="store_true", help="replace an engine that is there already")
     parser.add_argument("--json", action="store_true", help="print a JSON object instead of lines")
 
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from sdk.artifact import read_artifact, write_artifact
 
     options = BuildOptions(args.precision, args.max_batch, workspace_mb=args.workspace_mb)
-    out = _out_path(args.model, args.out)
+    out = _out_path(args.model, args.out, args.overwrite)
     model = read_artifact(args.model)
     built = build_in_subprocess(model.payload, options)
     manifest, replay = _proved(built, _manifest(model, built))
@@ -73,27 +73,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def with_max_batch(spec: Spec, max_batch: int) -> Spec:
-    """The same contract, with the open batch axes of all inputs and outputs bounded from above."""
-
-    def bounded(info: TensorInfo) -> TensorInfo:
-        first = info.shape[0] if info.shape else None
-        if not isinstance(first, Dim):
-            return info
-        return replace(info, shape=(Dim(first.min, max_batch), *info.shape[1:]))
-
-    return replace(
-        spec,
-        graphs=tuple(
-            replace(
-                graph, inputs=tuple(map(bounded, graph.inputs)), outputs=tuple(map(bounded, graph.outputs))
-            )
-            for graph in spec.graphs
-        ),
-    )
-
-
-def _out_path(model: Path, out: Path | None) -> Path:
+def _out_path(model: Path, out: Path | None, overwrite: bool) -> Path:
     if model.suffix.lower() != ".onnx":
         raise UsageError(
             "Model",
@@ -108,6 +88,13 @@ def _out_path(model: Path, out: Path | None) -> Path:
             got=out.name,
             expected="a name ending in .trt or .engine",
             fix="Change its ending.",
+        )
+    if out.exists() and not overwrite:
+        raise UsageError(
+            f"Output {out.name!r}",
+            got="a file that is there already",
+            expected="a new name",
+            fix="Say --overwrite to replace it, or choose another with --out.",
         )
     return out
 
@@ -132,7 +119,7 @@ def _manifest(model: Artifact, built: BuiltEngine) -> Manifest:
             "build_s": round(built.build_s, 2),
         },
     )
-    return replace(model.manifest, spec=with_max_batch(model.spec, built.max_batch), evidence=evidence)
+    return replace(model.manifest, spec=model.spec.with_max_batch(built.max_batch), evidence=evidence)
 
 
 def _proved(built: BuiltEngine, manifest: Manifest) -> tuple[Manifest, Verification | None]:

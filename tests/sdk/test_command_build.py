@@ -27,7 +27,7 @@ from sdk.artifact import (
     write_artifact,
 )
 from sdk.command import main
-from sdk.commands.build import FP16_TOLERANCE, with_max_batch
+from sdk.commands.build import FP16_TOLERANCE
 from sdk.inputs.image import ImageInput
 from sdk.outputs.classification import ClassificationOutput
 from sdk.spec import SPEC_VERSION, Graph, Network, Spec
@@ -139,7 +139,7 @@ def test_build_replays_the_golden_samples(
     assert report["worst_difference"] < TOLERANCE
     built, parent = read_artifact(model.with_suffix(".trt")), read_artifact(model)
     assert built.manifest.samples == parent.manifest.samples
-    assert built.spec == with_max_batch(parent.spec, 4)
+    assert built.spec == parent.spec.with_max_batch(4)
     assert built.spec.batch == Dim(1, 4)
     evidence = built.manifest.evidence
     assert (evidence.status, evidence.parent_sha256, evidence.tolerance) == (PROVED, PARENT, TOLERANCE)
@@ -179,6 +179,9 @@ def test_build_without_gpu_says_not_run(
     assert main(["build", str(model), "--out", str(out)]) == 0
     assert f"other.engine: {out.stat().st_size / 1e6:.2f} MB, {NOT_RUN}\n" in capsys.readouterr().out
     assert read_artifact(out).manifest.evidence.status == NOT_RUN
+    assert main(["build", str(model), "--out", str(out)]) == 2
+    assert "'other.engine': got a file that is there already" in capsys.readouterr().err
+    assert main(["build", str(model), "--out", str(out), "--overwrite"]) == 0
 
 
 @pytest.mark.parametrize(
