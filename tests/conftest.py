@@ -10,6 +10,9 @@ import pytest
 
 from tests.light_artifact import write_light_artifact
 
+# Before torch is imported: its threads would spin while they wait, against whatever else runs here.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

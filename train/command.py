@@ -33,8 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         task = get_task(name)
         child = tasks.add_parser(
             name,
-            help=_TASK_HELP.get(name),
-            description=f"Task {name}: {_TASK_HELP.get(name, '')}.",
+            help=_TASK_HELP[name],
+            usage=f"edgewright train {name} --data PATH [--out DIR] [--model NAME] [options]",
+            description=f"Task {name}: {_TASK_HELP[name]}.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )

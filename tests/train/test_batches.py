@@ -53,7 +53,9 @@ def test_predict_split_feeds_what_the_spec_prepares(spec: Spec, colour_folder: P
     split, network = get_task("product").load_split(colour_folder, "val"), _Recorder()
     results = predict_split(network, spec, split, batch_size=4, num_workers=0)
     assert np.array_equal(torch.cat(network.fed).numpy(), _expected(spec, split))
-    wanted = spec.output.read(spec.output.activate({"scores": _expected(spec, split).mean(axis=(2, 3))}, ()), results)
+    wanted = spec.output.read(
+        spec.output.activate({"scores": _expected(spec, split).mean(axis=(2, 3))}, ()), results
+    )
     # Two ways to take a mean of 480 float32 numbers.
     np.testing.assert_allclose([r.scores for r in results], [r.scores for r in wanted], atol=1e-6)
 
@@ -92,9 +94,9 @@ def test_validation_answers_are_those_the_output_reads(spec: Spec, colour_folder
 def test_unreadable_item_raises_as_itself(spec: Spec, tmp_path: Path, num_workers: int) -> None:
     (tmp_path / "bad.png").write_text("no picture")
     split = Split("val", [tmp_path / "bad.png"], [0], ("a", "b"), "")
+    (batch,) = spec_loader(spec, split, 1, num_workers)
     with pytest.raises(InputError, match=r"'bad\.png'"):
-        for batch in spec_loader(spec, split, 1, num_workers):
-            require_loaded(batch)
+        require_loaded(batch)
 
 
 def test_outputs_of_items_are_activated(spec: Spec, colour_folder: Path) -> None:

@@ -17,14 +17,39 @@ PATIENCE_S = 120
 
 
 def _command(data: Path, out: Path, *more: str) -> list[str]:
-    options = ["--epochs", str(EPOCHS), "--batch-size", "4", "--image-size", "16", "--threads", "1", "--device", "cpu"]
-    return [sys.executable, "-m", "sdk.command", "train", "product", "--data", str(data), "--out", str(out), *options, *more]
+    options = [
+        "--epochs",
+        str(EPOCHS),
+        "--batch-size",
+        "4",
+        "--image-size",
+        "16",
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+    ]
+    return [
+        sys.executable,
+        "-m",
+        "sdk.command",
+        "train",
+        "product",
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        *options,
+        *more,
+    ]
 
 
 def _kill_in_the_middle_of_an_epoch(command: list[str], out: Path, root: Path) -> None:
     """Kill once the second epoch's line was printed and the third has begun."""
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True
+    )
     assert process.stdout is not None
     seen = []
     for line in process.stdout:

@@ -69,17 +69,25 @@ def test_optimizer_scales_the_rate_of_a_group(options: Callable[..., TrainOption
 
 @pytest.mark.parametrize(
     ("given", "momentum"),
-    [({"optimizer": "sgd"}, 0.9), ({"optimizer": "sgd", "momentum": 0.5}, 0.5), ({"optimizer": "rmsprop"}, 0.0)],
+    [
+        ({"optimizer": "sgd"}, 0.9),
+        ({"optimizer": "sgd", "momentum": 0.5}, 0.5),
+        ({"optimizer": "rmsprop"}, 0.0),
+    ],
     ids=["sgd", "sgd given", "rmsprop"],
 )
-def test_optimizer_momentum(options: Callable[..., TrainOptions], given: dict[str, Any], momentum: float) -> None:
+def test_optimizer_momentum(
+    options: Callable[..., TrainOptions], given: dict[str, Any], momentum: float
+) -> None:
     optimizer = make_optimizer(options(**given), _groups(nn.Linear(2, 2)))
     assert optimizer.param_groups[0]["momentum"] == momentum
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("name", [name for name in SCHEDULERS if name != "plateau"])
-def test_schedule_never_leaves_its_range(options: Callable[..., TrainOptions], name: str, optimizer: str) -> None:
+def test_schedule_never_leaves_its_range(
+    options: Callable[..., TrainOptions], name: str, optimizer: str
+) -> None:
     rates = _rates(options(scheduler=name, optimizer=optimizer))
     assert all(0.0 <= rate <= 0.1 * (1 + 1e-9) for rate in rates)
 

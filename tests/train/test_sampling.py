@@ -47,7 +47,9 @@ def test_sampler_draws_by_weight() -> None:
 
 
 def test_derive_seed_differs_by_purpose_and_fits_a_generator() -> None:
-    seeds = {derive_seed(seed, word, at) for seed in range(3) for word in ("order", "epoch") for at in range(9)}
+    seeds = {
+        derive_seed(seed, word, at) for seed in range(3) for word in ("order", "epoch") for at in range(9)
+    }
     assert len(seeds) == 54
     assert all(0 <= seed < 2**63 for seed in seeds)
 
