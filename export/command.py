@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from export.pipeline import Exported
@@ -101,5 +101,15 @@ def _as_text(exported: Exported) -> str:
             f"{evidence.parity.agreement:.2%} same answers as the checkpoint, "
             f"worst difference {evidence.parity.worst_difference:.1e}"
         )
-    words += [f"{name} {value}" for name, value in evidence.precision.items()]
-    return ", ".join(words)
+    return ", ".join([*words, _precision(evidence.precision)])
+
+
+def _precision(record: dict[str, Any]) -> str:
+    """Such as ``fp16 (convolution 7 × float16; matrix multiply 1 × float16, read from parsed network)``."""
+    groups = record.get("layers") or {"weights": record.get("weights", {})}
+    parts = [
+        f"{kind.lower().replace('_', ' ')} " + ", ".join(f"{n:,} × {dtype}" for dtype, n in counts.items())
+        for kind, counts in groups.items()
+    ]
+    source = f", read from {record['read_from']}" if "read_from" in record else ""
+    return f"{record['requested']} ({'; '.join(parts)}{source})"

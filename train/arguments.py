@@ -16,7 +16,7 @@ NETWORKS = "edgewright.networks"
 
 def add_general_arguments(parser: argparse.ArgumentParser, task: Task) -> None:
     """Add all options but the task's own."""
-    parser.add_argument("--data", required=True, type=Path, metavar="PATH", help="the data set")
+    parser.add_argument("--data", required=True, type=Path, metavar="PATH", help=task.data_help)
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help=f"folder of the run. Default: runs/{task.name}"
     )
@@ -34,8 +34,12 @@ def add_general_arguments(parser: argparse.ArgumentParser, task: Task) -> None:
 
 
 def _add_run(group: Any) -> None:
-    group.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
-    group.add_argument("--batch-size", type=int, metavar="N", help="samples per forward pass")
+    group.add_argument(
+        "--epochs", type=int, metavar="N", help="passes over the training data. Default: by the model"
+    )
+    group.add_argument(
+        "--batch-size", type=int, metavar="N", help="samples per forward pass. Default: by the model"
+    )
     group.add_argument(
         "--early-stopping",
         type=int,
@@ -54,7 +58,9 @@ def _add_run(group: Any) -> None:
 
 def _add_steps(group: Any) -> None:
     group.add_argument("--optimizer", choices=OPTIMIZERS, help="default: adamw")
-    group.add_argument("--lr", type=float, metavar="RATE", help="highest learning rate")
+    group.add_argument(
+        "--lr", type=float, metavar="RATE", help="highest learning rate. Default: by the model"
+    )
     group.add_argument(
         "--weight-decay", type=float, metavar="X", help="of weights, not of norms. Default: 0.01"
     )

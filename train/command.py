@@ -23,8 +23,6 @@ from train.tasks import TASKS, get_task
 if TYPE_CHECKING:
     from train.loop import TrainResult
 
-_TASK_HELP = {"product": "name the product in a picture: Fashion-MNIST, or a folder per class"}
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add a sub-parser per task."""
@@ -33,9 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         task = get_task(name)
         child = tasks.add_parser(
             name,
-            help=_TASK_HELP[name],
+            help=task.summary,
             usage=f"edgewright train {name} --data PATH [--out DIR] [--model NAME] [options]",
-            description=f"Task {name}: {_TASK_HELP[name]}.",
+            description=f"Task {name}: {task.summary}.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )

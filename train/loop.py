@@ -157,8 +157,11 @@ def _describe(run: Run) -> str:
     trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
     share = "" if trained == weights else f" ({trained:,} of them trained)"
     parts = ", ".join(f"{len(split):,} {name}" for name, split in run.splits.items())
-    model, epochs = run.options.model, run.options.epochs
-    return f"{run.task.name}: {parts}; {model} with {weights:,} weights{share}; {epochs} epochs"
+    told = run.options
+    return (
+        f"{run.task.name}: {parts}; {told.model} with {weights:,} weights{share}; "
+        f"{told.epochs} epochs, batches of {told.batch_size}, learning rate {told.lr:g}"
+    )
 
 
 @contextmanager

@@ -62,7 +62,7 @@ class ExecuTorchLowering(Lowering):
             "delegated_fraction": round(delegated / nodes, 4) if nodes else 0.0,
             "delegated_subgraphs": delegation.num_delegated_subgraphs,
         }
-        precision = {"requested": request.precision, "weights": {"float": _parameters(module)}}
+        precision = {"requested": request.precision, "weights": {"float32": _parameters(module)}}
         return Lowered(payload, baked_spec.with_max_batch(request.max_batch), precision, facts)
 
 

@@ -19,6 +19,8 @@ from runtimes import EngineError
 from runtimes.errors import first_line
 from sdk.spec import Spec
 
+_NUMPY_NAMES = {"float": "float32", "double": "float64"}
+
 
 class OnnxLowering(Lowering):
     """`.onnx` for ONNX Runtime, and for TensorRT builders on the device."""
@@ -77,14 +79,15 @@ def lower_to_onnx(network: nn.Module, spec: Spec, precision: str) -> tuple[bytes
 
 
 def _weight_types(payload: bytes) -> dict[str, int]:
-    """Number of parameters by element type, read back from the serialised model."""
+    """Number of weights by element type, read back from the serialised model; shape constants left out."""
     import onnx
 
     model = onnx.load_from_string(payload)
     counts: Counter[str] = Counter()
     for weight in model.graph.initializer:
         name = onnx.TensorProto.DataType.Name(weight.data_type).lower()
-        counts[name] += int(torch.Size(weight.dims).numel())
+        if name != "int64":
+            counts[_NUMPY_NAMES.get(name, name)] += int(torch.Size(weight.dims).numel())
     return dict(counts)
 
 

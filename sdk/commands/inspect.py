@@ -91,6 +91,8 @@ def _evidence_rows(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def _brief(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_brief(item)}" for key, item in value.items())
     if isinstance(value, list):
         shown = ", ".join(str(item) for item in value[:12])
         return shown + (f", … ({len(value)} in all)" if len(value) > 12 else "")

@@ -100,7 +100,7 @@ def test_export_trt_reads_back_the_precision_it_built(checkpoint: Path, precisio
 def test_export_fp16_onnx_is_half_inside_and_float_outside(checkpoint: Path) -> None:
     (exported,) = export_artifacts(checkpoint, ["onnx"], precision="fp16")
     weights = exported.evidence.precision["weights"]
-    assert weights["float16"] > 100 * weights.get("float", 0)
+    assert weights["float16"] > 100 * weights.get("float32", 0)
     assert exported.evidence.parity is not None
     assert FP32_TOLERANCE < exported.evidence.parity.worst_difference < 3e-2
     graph = exported.artifact.spec.graph()

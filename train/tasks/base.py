@@ -80,6 +80,8 @@ class Task(ABC):
 
     Class attributes:
         name: On the command line and in specs.
+        summary: What it does, in half a line, for help texts.
+        data_help: What data it takes, likewise.
         metric: Name of the headline metric; `measure` gives it first. Epochs are chosen by it.
         mode: ``max`` or ``min``: where the metric should go.
         models: Names of the builders that suit the task, for help texts; the first is the default.
@@ -87,6 +89,8 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
+    summary: ClassVar[str]
+    data_help: ClassVar[str]
     metric: ClassVar[str]
     mode: ClassVar[str]
     models: ClassVar[tuple[str, ...]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 # Written out, not imported: their modules load torch, and `--help` must not.
 _LOSSES = ("cross-entropy", "focal")
@@ -13,7 +14,12 @@ _AUGMENTATIONS = ("none", "flip", "vertical-flip", "shift", "resized-crop", "col
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ImageOptions`; each default is None: not given."""
-    start = parser.add_argument_group("where the network starts")
+    _add_start(parser.add_argument_group("where the network starts"))
+    _add_pictures(parser.add_argument_group("pictures"))
+    _add_classes(parser.add_argument_group("classes"))
+
+
+def _add_start(start: Any) -> None:
     start.add_argument(
         "--pretrained",
         action="store_true",
@@ -29,7 +35,9 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         help="with learned weights: train the head only; the head and the last two stages; or everything, "
         "earlier stages slower (discriminative). Default: none",
     )
-    pictures = parser.add_argument_group("pictures")
+
+
+def _add_pictures(pictures: Any) -> None:
     pictures.add_argument(
         "--image-size",
         type=int,
@@ -50,7 +58,9 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HOW",
         help=f"random changes to training pictures, any of: {', '.join(_AUGMENTATIONS)}. Default: flip shift",
     )
-    classes = parser.add_argument_group("classes")
+
+
+def _add_classes(classes: Any) -> None:
     classes.add_argument(
         "--loss", choices=_LOSSES, help="focal counts easy pictures less. Default: cross-entropy"
     )

@@ -24,6 +24,10 @@ class ProductTask(ImageClassificationTask):
     """Product pictures."""
 
     name: ClassVar[str] = "product"
+    summary: ClassVar[str] = "name the product in a picture: Fashion-MNIST, or a folder per class"
+    data_help: ClassVar[str] = (
+        "folder of idx files (Fashion-MNIST), or of pictures as CLASS/*.png or {train,val,test}/CLASS/*.png"
+    )
 
     def open_source(self, data: Path) -> ImageSource:
         """Idx files, or a folder per class."""
