@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", metavar="PATH", type=Path, help="data of task `product`; default: the bundled sample"
     )
-    parser.add_argument("--epochs", metavar="N", type=int, default=20, help="default: 20")
+    parser.add_argument("--epochs", metavar="N", type=int, default=16, help="default: 16")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="default: 0")
 
 

@@ -14,8 +14,9 @@ PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 DEVICES = ("auto", "cpu", "gpu")
 
 SGD_MOMENTUM = 0.9
-# These say how and where a run is carried out. They may change between its start and its resumption.
-_OF_THE_MACHINE = ("out", "resume", "overwrite", "threads", "num_workers", "device")
+# These say how and where a run is carried out. They may change between its start and its resumption; that the
+# data is the same is checked by its hash.
+_OF_THE_MACHINE = ("data", "out", "resume", "overwrite", "threads", "num_workers", "device")
 
 
 @dataclass(frozen=True)

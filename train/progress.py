@@ -27,6 +27,10 @@ def epoch_line(entry: dict[str, Any], epochs: int, metric: str) -> str:
 class _Bar(RichProgressBar):
     """Lightning's bar without its version number."""
 
+    def _get_train_description(self, current_epoch: int) -> str:
+        # Lightning counts from 0 here, which reads as if the last epoch were missing.
+        return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+
     def get_metrics(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> dict[str, Any]:
         """What stands beside the bar."""
         shown = super().get_metrics(trainer, pl_module)

@@ -16,12 +16,19 @@ from pathlib import Path
 
 import pytest
 
+from sdk.artifact import read_artifact
+
 ROOMS = ("sdk", "runtimes", "train", "export", "demos", "docs")
 FILES = ("Makefile", "pyproject.toml", "constraints.txt", "README.md")
 RUN, READ = {"bash", "python"}, {"text", "json", "toml", "c"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCK_SECONDS = 420
 """The quickstart is the longest: at most four minutes alone on two cores."""
+ALL_SECONDS = 900
+PROMISED_ACCURACY = 0.86
+# The same arithmetic in another order: one picture in a thousand may stand on the edge between two classes.
+PROMISED_AGREEMENT = 0.999
+BUNDLED_TEST_PICTURES = 1000
 
 
 @dataclass(frozen=True)
@@ -81,12 +88,51 @@ def test_fences_are_closed(root: Path) -> None:
         assert len(fences) == 2 * len(_blocks(document)), document.name
 
 
-def test_readme_and_docs_run_in_order(root: Path, clone: Path, environment: dict[str, str]) -> None:
-    """One test, because each block stands on the files that the ones before it wrote."""
-    for document in _documents(root):
-        for block in _blocks(document):
-            if block.language in RUN:
-                _run(block, document.name, clone, environment)
+@pytest.fixture(scope="module")
+def printed(root: Path, clone: Path, environment: dict[str, str]) -> dict[str, str]:
+    """What each block printed. All run in order, because each stands on the files of those before it."""
+    return {
+        block.text: _run(block, document.name, clone, environment)
+        for document in _documents(root)
+        for block in _blocks(document)
+        if block.language in RUN
+    }
+
+
+@pytest.mark.timeout(ALL_SECONDS)
+def test_readme_and_docs_run_in_order(printed: dict[str, str]) -> None:
+    assert {"make quickstart\n", "make test\n"} <= set(printed)
+
+
+@pytest.mark.timeout(ALL_SECONDS)
+def test_quickstart_ends_with_the_table(printed: dict[str, str]) -> None:
+    lines = printed["make quickstart\n"].splitlines()
+
+    for name in ("product.safetensors", "product.onnx", "product.pte"):
+        row = next(line for line in lines if name in line and line.startswith("│"))
+        assert "%" in row, row
+    assert any(line.startswith("Report: quickstart/report.html") for line in lines)
+
+
+@pytest.mark.timeout(ALL_SECONDS)
+@pytest.mark.parametrize("name", ["product.safetensors", "product.onnx", "product.pte"])
+def test_quickstart_reaches_its_accuracy_in_every_runtime(
+    printed: dict[str, str], clone: Path, name: str
+) -> None:
+    evidence = read_artifact(clone / "quickstart" / name).manifest.evidence
+
+    assert evidence.status == ("trained" if name.endswith(".safetensors") else "proved")
+    assert evidence.metrics[0].samples == BUNDLED_TEST_PICTURES
+    assert evidence.metrics[0].value >= PROMISED_ACCURACY
+    assert evidence.parity is None or evidence.parity.agreement >= PROMISED_AGREEMENT
+
+
+@pytest.mark.timeout(ALL_SECONDS)
+def test_predictor_example_names_the_product(printed: dict[str, str], clone: Path) -> None:
+    labels = read_artifact(clone / "quickstart" / "product.onnx").spec.output.to_json()["labels"]
+    said = next(output for text, output in printed.items() if text.startswith("from sdk import Predictor"))
+
+    assert said.rpartition(" ")[0] in labels
 
 
 def test_links_between_documents_lead_somewhere(root: Path) -> None:
@@ -117,7 +163,7 @@ def test_make_refuses_a_python_that_is_too_old(clone: Path, tmp_path: Path) -> N
     assert not (tmp_path / "venv").exists()
 
 
-def _run(block: Block, name: str, clone: Path, environment: dict[str, str]) -> None:
+def _run(block: Block, name: str, clone: Path, environment: dict[str, str]) -> str:
     if block.language == "python":
         command = [sys.executable, "-W", "error", "-c", block.text]
     else:
@@ -128,3 +174,4 @@ def _run(block: Block, name: str, clone: Path, environment: dict[str, str]) -> N
         command, cwd=clone, env=environment, capture_output=True, text=True, timeout=BLOCK_SECONDS
     )
     assert done.returncode == 0, f"{name}:{block.line} failed:\n{block.text}\n{done.stdout}\n{done.stderr}"
+    return done.stdout

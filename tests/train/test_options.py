@@ -13,7 +13,7 @@ from train.options import first_difference, make_options
 
 
 def _make(**given: Any) -> Any:
-    return make_options("product", "data", "out", **given)
+    return make_options("product", **{"data": "data", "out": "out", **given})
 
 
 def test_options_are_filled_in_by_the_task() -> None:
@@ -89,7 +89,14 @@ def test_to_json_is_json() -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"threads": 1}, {"num_workers": 2}, {"device": "cpu"}, {"resume": True}, {"overwrite": True}],
+    [
+        {"threads": 1},
+        {"data": "elsewhere"},
+        {"num_workers": 2},
+        {"device": "cpu"},
+        {"resume": True},
+        {"overwrite": True},
+    ],
     ids=str,
 )
 def test_machine_options_may_change_on_resuming(changed: dict[str, Any]) -> None:

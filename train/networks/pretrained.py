@@ -33,7 +33,9 @@ def load_torchvision_weights(network: nn.Module, name: str) -> None:
     from torchvision.models import get_model_weights
 
     try:
-        state = get_model_weights(name).DEFAULT.get_state_dict(progress=False, check_hash=True)
+        weights = get_model_weights(name).DEFAULT
+        # Torchvision ships pickles; with weights_only they are read without running code.
+        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (URLError, OSError, RuntimeError) as error:
         raise UsageError(
             f"Pretrained weights of {name}",
