@@ -39,7 +39,7 @@ class ProductTask(ImageClassificationTask):
         if task_options.pretrained or task_options.weights is not None:
             return {"model": model, "epochs": 10, "batch_size": 32, "lr": 5e-4}
         if model == COMPACT:
-            return {"model": model, "epochs": 12, "batch_size": 128, "lr": 5e-3}
+            return {"model": model, "epochs": 14, "batch_size": 128, "lr": 5e-3}
         return {"model": model, "epochs": 20, "batch_size": 32, "lr": 1e-3}
 
     def plan_input(self, source: ImageSource, options: TrainOptions) -> ImageInput:
