@@ -1,3 +1,5 @@
+"""Classification: activation, ranking, results as JSON and pictures."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""`Predictor`: items to results, batches, threads, and what it refuses."""
+
 from __future__ import annotations
 
 import sys

@@ -1,3 +1,5 @@
+"""The spec: JSON there and back, strictly."""
+
 from __future__ import annotations
 
 import copy
