@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     # Read by OpenMP when torch is imported. Its default is to burn a core while waiting for the others, which
-    # beside any other work on the machine made training 20 times slower (measured).
+    # beside any other work on the machine made training twelve times slower (measured).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Pillow warns below our own, stricter answer to oversized images; the answer is what is shown.
     warnings.filterwarnings("ignore", module="PIL.Image", message="Image size")
