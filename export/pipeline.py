@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.evidence import now_utc, tool_versions
 from export.lowering import FP32, PRECISIONS, Lowered, Lowering, Request, lowering_for
 from export.prove import (
     DEFAULT_BUDGETS,
@@ -33,10 +32,23 @@ from sdk.artifact import (
     read_artifact,
     write_artifact,
 )
+from sdk.artifact.provenance import now_utc, versions_of
 from train.tasks import get_task
 from train.tasks.base import Split, Task
 
 DEFAULT_MAX_BATCH = 8
+_PACKAGES = (
+    "edgewright",
+    "torch",
+    "torchvision",
+    "onnx",
+    "onnxruntime",
+    "executorch",
+    "tensorrt",
+    "tensorrt_rtx_cu13",
+    "numpy",
+    "pillow",
+)
 _EVIDENCE_ROOM = 16 * 1024
 """Bytes left in a `.pte` for evidence that is measured after lowering."""
 
@@ -232,6 +244,6 @@ def _evidence(
         tolerance=job.budget.tolerance,
         parity=parity,
         metrics=metrics,
-        tools=tool_versions(),
+        tools=versions_of(_PACKAGES),
         facts={**lowered.facts, "data_sha256": job.split.sha256},
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from safetensors.torch import load_file
@@ -21,6 +19,7 @@ from sdk.artifact import (
     Metric,
     write_artifact,
 )
+from sdk.artifact.provenance import now_utc, versions_of
 from sdk.atomic_write import atomic_write
 from sdk.codec import to_json
 from sdk.golden import make_golden_samples
@@ -93,13 +92,13 @@ def _evidence(run: Run, metrics: tuple[Metric, ...], best_epoch: int) -> Evidenc
     }
     return Evidence(
         status=TRAINED,
-        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created_utc=now_utc(),
         parent_sha256=None,
         precision=_precision(run.plan.network),
         tolerance=TOLERANCE,
         parity=None,
         metrics=metrics,
-        tools=_tool_versions(),
+        tools=versions_of(_PACKAGES),
         facts=facts,
     )
 
@@ -118,13 +117,3 @@ def _precision(network: nn.Module) -> dict[str, Any]:
         name = str(parameter.dtype).removeprefix("torch.")
         counts[name] = counts.get(name, 0) + parameter.numel()
     return {"requested": "fp32", "weights": counts}
-
-
-def _tool_versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

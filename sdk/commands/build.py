@@ -15,7 +15,6 @@ import argparse
 import json
 import tempfile
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,11 +101,12 @@ def _out_path(model: Path, out: Path | None, overwrite: bool) -> Path:
 def _manifest(model: Artifact, built: BuiltEngine) -> Manifest:
     """The model's manifest, with the batch that the engine takes and evidence of this build alone."""
     from sdk.artifact import NOT_RUN, Evidence
+    from sdk.artifact.provenance import now_utc
 
     before = model.manifest.evidence
     evidence = Evidence(
         status=NOT_RUN,
-        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created_utc=now_utc(),
         parent_sha256=before.parent_sha256,
         precision=built.precision_record(),
         tolerance=max(before.tolerance, FP16_TOLERANCE) if built.precision == "fp16" else before.tolerance,

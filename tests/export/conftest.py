@@ -19,20 +19,9 @@ from sdk.golden import make_golden_samples
 from sdk.outputs.classification import ClassificationOutput
 from sdk.spec import SPEC_VERSION, Graph, Network, Spec
 from tests.sdk.conftest import image_input
+from train.data.idx import FASHION_LABELS
 
 TRAIN_IMAGES, TEST_IMAGES = 1500, 300
-LABELS = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
 
 
 def _read(path: Path, header: int) -> np.ndarray:
@@ -68,7 +57,7 @@ def _spec() -> Spec:
         (TensorInfo("scores", "float32", (Dim(), 10)),),
     )
     network = Network("compact_cnn", {"channels": 1, "classes": 10, "width": 8})
-    output = ClassificationOutput(LABELS, "softmax", 3)
+    output = ClassificationOutput(FASHION_LABELS, "softmax", 3)
     return Spec(SPEC_VERSION, "product", "product", image, output, (graph,), (), network)
 
 

@@ -1,22 +1,10 @@
-"""The facts that every artifact records about how it was made."""
+"""When and with what an artifact was made."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-
-_PACKAGES = (
-    "edgewright",
-    "torch",
-    "torchvision",
-    "onnx",
-    "onnxruntime",
-    "executorch",
-    "tensorrt",
-    "tensorrt_rtx_cu13",
-    "numpy",
-    "pillow",
-)
 
 
 def now_utc() -> str:
@@ -24,10 +12,10 @@ def now_utc() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def tool_versions() -> dict[str, str]:
-    """Versions of the packages that shape an artifact, where installed."""
+def versions_of(packages: Sequence[str]) -> dict[str, str]:
+    """Version by distribution name, for those of `packages` that are installed."""
     found = {}
-    for name in _PACKAGES:
+    for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
