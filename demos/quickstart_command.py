@@ -12,10 +12,9 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
-from runtimes import EngineMissingError, UsageError
+from runtimes import UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,19 +34,8 @@ def run(args: argparse.Namespace) -> int:
     if args.epochs < 1:
         raise UsageError("Option --epochs", got=str(args.epochs), expected="at least 1", fix="Correct it.")
 
-    # torch's OpenMP threads spin while they wait for each other: with other load on two cores an epoch then
-    # takes twenty times as long. Read once, when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        from demos.quickstart import Quickstart, run_quickstart
-        from demos.summary import print_table
-    except ModuleNotFoundError as error:
-        raise EngineMissingError(
-            "Command quickstart",
-            got=f"no package {error.name!r}",
-            expected="everything that training and export need",
-            fix="Run: pip install 'edgewright[all]'.",
-        ) from error
+    from demos.quickstart import Quickstart, run_quickstart
+    from demos.summary import print_table
 
     rows = run_quickstart(Quickstart(out=args.out, data=args.data, epochs=args.epochs, seed=args.seed))
     print_table(rows)

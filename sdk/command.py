@@ -85,7 +85,11 @@ def _dispatch(words: list[str]) -> int:
         allow_abbrev=False,
     )
     module.configure(parser)
-    code: int = module.run(parser.parse_args(words[1:]))
+    args = parser.parse_args(words[1:])
+    try:
+        code: int = module.run(args)
+    except ModuleNotFoundError as error:
+        raise _missing_package(words[0], error) from error
     return code
 
 
@@ -93,13 +97,17 @@ def _load(entry: EntryPoint) -> ModuleType:
     try:
         module: ModuleType = entry.load()
     except ImportError as error:
-        raise UsageError(
-            f"Command {entry.name!r}",
-            got=f"a missing package ({first_line(error)})",
-            expected="everything it needs installed",
-            fix="Run: pip install 'edgewright[all]'.",
-        ) from error
+        raise _missing_package(entry.name, error) from error
     return module
+
+
+def _missing_package(command: str, error: ImportError) -> UsageError:
+    return UsageError(
+        f"Command {command!r}",
+        got=f"a missing package ({first_line(error)})",
+        expected="everything it needs installed",
+        fix="Run: pip install 'edgewright[all]'.",
+    )
 
 
 def _overview(found: dict[str, EntryPoint]) -> str:

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
 BASE = ("numpy", "PIL")
 
 
-def make_environment(folder: Path, source: Path, packages: tuple[str, ...] = ()) -> Path:
+def make_environment(
+    folder: Path, source: Path, packages: tuple[str, ...] = (), rooms: tuple[str, ...] = ("sdk", "runtimes")
+) -> Path:
     """Make the environment and return its python.
 
     Args:
         folder: Where it goes.
-        source: A folder with the rooms `sdk` and `runtimes`, which the environment sees, and no other room.
+        source: The folder that holds the rooms.
         packages: Import names beside numpy and PIL, taken from the running environment.
+        rooms: Which of the project's rooms the environment sees.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     site = next((folder / "lib").glob("python*/site-packages"))
-    for room in ("sdk", "runtimes"):
+    for room in rooms:
         (site / room).symlink_to(source / room)
     for package in (*BASE, *packages):
         _link(package, site)
+    # The entry points of the running installation.
+    for found in Path(sysconfig.get_path("purelib")).glob("edgewright-*.dist-info"):
+        (site / found.name).symlink_to(found)
     return folder / "bin" / "python"
 
 

@@ -43,12 +43,24 @@ except SystemExit as stop:
     assert not stop.code, stop.code
 print(json.dumps({"loaded": sorted({name.partition(".")[0] for name in sys.modules})}))
 """
+COMMAND = """
+import sys
+from sdk.command import main
+raise SystemExit(main(sys.argv[1:]))
+"""
 HEAVY = {"torch", "torchvision", "lightning", "onnx", "onnxruntime", "executorch", "tensorrt", "matplotlib"}
 
 
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     return make_environment(tmp_path_factory.mktemp("bare") / "venv", root)
+
+
+@pytest.fixture(scope="module")
+def base_python(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """The base installation: every room, and no package but numpy and Pillow."""
+    rooms = ("sdk", "runtimes", "train", "export", "demos")
+    return make_environment(tmp_path_factory.mktemp("base") / "venv", root, rooms=rooms)
 
 
 def test_every_module_imports_with_numpy_and_pillow_alone(bare_python: Path, root: Path) -> None:
@@ -98,3 +110,13 @@ def test_help_loads_no_heavy_package(words: str) -> None:
 
     assert done.returncode == 0, done.stderr
     assert not HEAVY & set(json.loads(done.stdout.splitlines()[-1])["loaded"])
+
+
+@pytest.mark.parametrize("words", ["train product --data .", "quickstart"])
+def test_commands_name_the_extra_when_packages_are_missing(base_python: Path, words: str) -> None:
+    done = run_isolated(base_python, COMMAND, *words.split())
+
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "No module named" in done.stderr
+    assert "pip install 'edgewright[all]'" in done.stderr
