@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from sdk.artifact.provenance import versions_of
 
 PACKAGES = (
     "edgewright",
@@ -29,12 +30,7 @@ def describe_environment() -> dict[str, str]:
         "System": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "Python": platform.python_version(),
     }
-    for package in PACKAGES:
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return facts
+    return {**facts, **versions_of(PACKAGES)}
 
 
 def _processor() -> str:

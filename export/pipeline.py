@@ -223,7 +223,7 @@ def _lower_and_prove(lowering: Lowering, job: _Job) -> tuple[bytes, Manifest]:
         candidate = write_artifact(Path(scratch) / name, lowered.payload, manifest)
         try:
             measured = measure(candidate.path, job.task, job.split, job.progress, f"proving {name}")
-            singly = replay_singly(candidate.path)
+            singly = replay_singly(candidate)
         except DeviceError:
             return lowered.payload, manifest  # built for a device that is not here, and marked as that
     parity = compare(measured, job.reference, job.task)

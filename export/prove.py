@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from runtimes import Array, ProofError
-from sdk.artifact import Metric, Parity
+from sdk.artifact import Artifact, Metric, Parity
 from sdk.predictor import Predictor
 from train.tasks.base import Split, Task
 
@@ -96,13 +96,7 @@ def require_within(
         )
 
 
-def replay_singly(path: Path) -> float:
-    """Worst difference on the golden samples, fed one at a time: the batch-1 path of the engine."""
-    with Predictor(path, batch_size=None) as predictor:
-        worst = 0.0
-        for sample in predictor.manifest.samples:
-            outputs = predictor.outputs([sample.item()])
-            for name, stored in sample.outputs.items():
-                difference = np.abs(outputs[name][0].astype(np.float64) - stored.array())
-                worst = max(worst, float(np.nan_to_num(difference, nan=np.inf).max()))
-    return worst
+def replay_singly(candidate: Artifact) -> float:
+    """Worst difference on the golden samples in the smallest batch: the path of a single prediction."""
+    with Predictor(candidate.path, batch_size=candidate.spec.batch.min) as predictor:
+        return predictor.verify().worst_difference

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -163,11 +163,6 @@ def make_options(task: str, data: Path | str, out: Path | str | None = None, **g
         **{**defaults, **general},
     )
     return worker.checked(options)
-
-
-def with_task_options(options: TrainOptions, **changes: Any) -> TrainOptions:
-    """A copy whose task options differ."""
-    return replace(options, task_options=replace(options.task_options, **changes))
 
 
 def require(option: str, value: object, holds: bool, expected: str) -> None:

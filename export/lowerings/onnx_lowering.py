@@ -7,7 +7,6 @@ import io
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import nn
@@ -97,10 +96,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
-
-
-def model_summary(payload: bytes) -> dict[str, Any]:
-    """Operators of a model and how often each occurs; for reports."""
-    import onnx
-
-    return dict(Counter(node.op_type for node in onnx.load_from_string(payload).graph.node))

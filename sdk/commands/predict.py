@@ -44,16 +44,12 @@ def run(args: argparse.Namespace) -> int:
             for path, result in zip(chunk, predictor.predict([_item(p) for p in chunk]), strict=True):
                 answers.append({"input": str(path), **result.to_dict()})
                 if not args.json:
-                    print(f"{path}: {_summary(result)}")
+                    print(f"{path}: {result.summary()}")
                 if args.out:
                     result.plot().save(targets[path])
     if args.json:
         print(json.dumps(answers, indent=2))
     return 0
-
-
-def _summary(result: Any) -> str:
-    return ", ".join(f"{entry.label} {entry.score:.1%}" for entry in result.top[:3])
 
 
 def _expand(inputs: list[str]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Typed results: small frozen dataclasses with `.to_dict()` and `.plot()`. One file per kind."""
+"""Typed results: frozen dataclasses with `.to_dict()`, `.summary()` and `.plot()`. One file per kind."""
 
 from sdk.results.classification import Classification, RankedLabel
 

@@ -54,6 +54,10 @@ class Classification:
             "top": [{"label": t.label, "score": t.score, "index": t.index} for t in self.top],
         }
 
+    def summary(self) -> str:
+        """The three best labels on one line."""
+        return ", ".join(f"{entry.label} {entry.score:.1%}" for entry in self.top[:3])
+
     def plot(self) -> Image.Image:
         """The picture beside its ranked labels as bars; a new RGB image."""
         picture = _enlarged(self.source)

@@ -64,6 +64,12 @@ def test_read_nan_is_an_error_not_a_label() -> None:
         output().read({"scores": np.array([[np.nan, 1, 2]], np.float32)}, samples(1))
 
 
+def test_result_summary_is_one_line_of_the_best_labels() -> None:
+    scores = np.array([[0.2, 0.7, 0.1]], np.float32)
+    (result,) = output(top_k=3).read({"scores": scores}, samples(1))
+    assert result.summary() == "shoe 70.0%, shirt 20.0%, bag 10.0%"
+
+
 def test_result_to_dict_is_json() -> None:
     (result,) = output().read({"scores": LOGITS[:1]}, samples(1))
     assert json.loads(json.dumps(result.to_dict())) == {
