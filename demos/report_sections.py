@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demos.summary import Row, agreement_text, percent, size_text
+from export.gate import NO_GAIN, gain_in_words
 from sdk.artifact import NOT_RUN
 from sdk.results import Classification
 from sdk.spec import Spec
@@ -42,7 +43,7 @@ def section(title: str, note: str, body: str) -> str:
 def artifact_table(rows: Sequence[Row]) -> str:
     """The summary: a row per artifact."""
     body = "".join(_artifact_row(row) for row in rows)
-    heads = ("File", "Size", "Accuracy", "Agreement", "Median", "Status")
+    heads = ("File", "Size", "Accuracy", "Agreement", "Median", "Against its fp32 parent", "Status")
     return _table([(head, "number" if head in heads[1:5] else "") for head in heads], body)
 
 
@@ -52,12 +53,14 @@ def _artifact_row(row: Row) -> str:
     worst = f"worst difference {parity.worst_difference:.1e}" if parity else ""
     quartiles = f"{timing.low_ms:.3f} to {timing.high_ms:.3f}" if timing else ""
     style = {"trained": "plain", NOT_RUN: "warn"}.get(row.status, "good")
+    gained = gain_in_words(dict(row.facts)) or "–"
     return (
         f"<tr><td><b>{escape(row.file)}</b><small>{escape(row.engine)}</small></td>"
         f'<td class="number">{size_text(row.size_bytes)}</td>'
         f'<td class="number">{percent(accuracy.value) if accuracy else "–"}<small>{interval}</small></td>'
         f'<td class="number">{agreement_text(parity, row.status == "trained")}<small>{worst}</small></td>'
         f'<td class="number">{f"{timing.median_ms:.3f} ms" if timing else "–"}<small>{quartiles}</small></td>'
+        f"<td{' class=warn' if NO_GAIN in gained else ''}>{escape(gained)}</td>"
         f'<td><span class="badge {style}">{escape(row.status)}</span></td></tr>'
     )
 

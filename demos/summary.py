@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from demos.timing import Timing
+from export.gate import gain_in_words
 from runtimes import entry_for
 from sdk.artifact import Evidence, Metric, Parity, read_artifact
 
-TABLE_COLUMNS = 100
-COLUMNS = ("file", "size", "accuracy", "agreement", "median ms", "status")
+TABLE_COLUMNS = 150
+COLUMNS = ("file", "size", "accuracy", "agreement", "median ms", "against its fp32 parent", "status")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def cells(row: Row, is_checkpoint: bool) -> tuple[str, ...]:
         percent(row.accuracy.value) if row.accuracy else "–",
         agreement_text(row.parity, is_checkpoint),
         f"{row.timing.median_ms:.3f}" if row.timing else "–",
+        gain_in_words(dict(row.facts)) or "–",
         row.status,
     )
 

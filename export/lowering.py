@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from export.recipe import FP16, FP32, INT8, Recipe
 from runtimes import UsageError
 from sdk.spec import Spec
 
 if TYPE_CHECKING:
     from torch import nn
 
-FP32, FP16 = "fp32", "fp16"
-PRECISIONS = (FP32, FP16)
+    from export.calibration import CalibrationSet
+
+__all__ = ["FP16", "FP32", "INT8", "TARGETS", "Lowered", "Lowering", "Request", "lowering_for"]
 
 TARGETS: dict[str, str] = {
     "onnx": "export.lowerings.onnx_lowering:OnnxLowering",
@@ -29,14 +31,21 @@ class Request:
     """What is asked of a lowering.
 
     Attributes:
-        precision: ``fp32`` or ``fp16``.
+        recipe: Precision, and how it is reached.
         max_batch: Largest batch for engines that plan their memory ahead.
         manifest_bytes: Room to leave for the manifest in formats that hold it inside.
+        calibration: Real inputs, where the recipe needs them.
     """
 
-    precision: str
+    recipe: Recipe
     max_batch: int
     manifest_bytes: int
+    calibration: CalibrationSet | None = None
+
+    @property
+    def precision(self) -> str:
+        """The recipe's."""
+        return self.recipe.precision
 
 
 @dataclass(frozen=True)
@@ -48,12 +57,14 @@ class Lowered:
         spec: The spec of that graph: baked, and with the batch bounds that it really has.
         precision: Requested precision and what was read back from the result.
         facts: Things worth knowing, such as the delegated fraction.
+        calibration: How ranges were measured and what they are; empty where none were.
     """
 
     payload: bytes
     spec: Spec
     precision: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
 
 
 class Lowering(ABC):

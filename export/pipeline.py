@@ -1,4 +1,4 @@
-"""The export line: bake, lower, prove, and only then write."""
+"""The export line: prune, lower, prove, and only then write."""
 
 from __future__ import annotations
 
@@ -8,49 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.lowering import FP32, PRECISIONS, Lowered, Lowering, Request, lowering_for
-from export.prove import (
-    DEFAULT_BUDGETS,
-    Budget,
-    Measured,
-    Progress,
-    compare,
-    measure,
-    replay_singly,
-    require_within,
-)
-from runtimes import DataError, DeviceError, UsageError
-from runtimes.torch_runtime import load_network
-from sdk.artifact import (
-    NOT_RUN,
-    PROVED,
-    Artifact,
-    Evidence,
-    Manifest,
-    Metric,
-    Parity,
-    read_artifact,
-    write_artifact,
-)
-from sdk.artifact.provenance import now_utc, versions_of
+from export.calibration import CalibrationChoice, CalibrationSet, choose_calibration
+from export.candidate import artifact_name, lower_candidate
+from export.gate import COMPRESSED_MAX_DROP, DEFAULT_BUDGETS, Budget
+from export.job import Job, prove_target
+from export.lowering import Lowering, lowering_for
+from export.origin import find_origin
+from export.prove import Progress, measure
+from export.recipe import INT8, Recipe
+from runtimes import DataError, UsageError
+from sdk.artifact import Artifact, Evidence, read_artifact, write_artifact
+from sdk.atomic_write import atomic_write
 from train.tasks import get_task
 from train.tasks.base import Split, Task
 
+__all__ = ["DEFAULT_MAX_BATCH", "Exported", "export_artifacts", "lower_candidate"]
+
 DEFAULT_MAX_BATCH = 8
-_PACKAGES = (
-    "edgewright",
-    "torch",
-    "torchvision",
-    "onnx",
-    "onnxruntime",
-    "executorch",
-    "tensorrt",
-    "tensorrt_rtx_cu13",
-    "numpy",
-    "pillow",
-)
-_EVIDENCE_ROOM = 16 * 1024
-"""Bytes left in a `.pte` for evidence that is measured after lowering."""
+DEFAULT_RECOVERY_EPOCHS = 3
+_FP32_RECIPE = Recipe()
 
 
 @dataclass(frozen=True)
@@ -75,25 +51,17 @@ def _silent(_what: str, _done: int, _total: int) -> None:
     """The progress callback of callers that show none."""
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What all targets of one export share."""
-
-    checkpoint: Artifact
-    task: Task
-    split: Split
-    reference: Measured
-    budget: Budget
-    request: Request
-    progress: Progress
-
-
 def export_artifacts(
     checkpoint: Path | str,
     targets: Sequence[str],
     *,
-    precision: str = FP32,
+    recipe: Recipe = _FP32_RECIPE,
+    mixed: bool = False,
+    prune: float | None = None,
+    recovery_epochs: int = DEFAULT_RECOVERY_EPOCHS,
     data: Path | str | None = None,
+    calibration: CalibrationChoice | None = None,
+    parent: Path | str | None = None,
     out: Path | str | None = None,
     max_drop: float | None = None,
     max_batch: int = DEFAULT_MAX_BATCH,
@@ -103,12 +71,18 @@ def export_artifacts(
     """Export a checkpoint to one or more targets. Either all are written, or none.
 
     Args:
-        checkpoint: A `.safetensors` written by `edgewright train`.
+        checkpoint: A `.safetensors` written by `edgewright train` or `prune`.
         targets: Some of ``onnx``, ``pte``, ``trt``.
-        precision: ``fp32`` or ``fp16``.
+        recipe: Precision, and how it is reached.
+        mixed: For ``int8``: keep the worst layers in fp32, one more at a time, until the budget holds.
+        prune: Share of channels to remove first, 0..1; the pruned checkpoint is written too.
+        recovery_epochs: Of fine-tuning after pruning, taught by the checkpoint.
         data: Where the task's data lies; None reads it from the ``run.json`` beside the checkpoint.
+        calibration: Where calibration samples come from; None is the data's train split.
+        parent: The uncompressed checkpoint of a pruned one; None looks beside it.
         out: Folder for the artifacts; None for the checkpoint's own.
-        max_drop: Largest loss of the headline metric in points; None for the precision's default.
+        max_drop: Largest loss of the headline metric against the uncompressed checkpoint, in points; None
+            for the precision's default.
         max_batch: Largest batch of engines that plan their memory ahead.
         overwrite: Replace artifacts that are there already.
         progress: Called as ``progress(what, done, total)``.
@@ -124,28 +98,49 @@ def export_artifacts(
     """
     progress = progress or _silent
     source = read_artifact(checkpoint)
-    lowerings = _plan(source, targets, precision, max_batch)
+    lowerings = _plan(source, targets, recipe, mixed, prune, max_batch)
     folder = Path(out) if out is not None else source.path.parent
-    _require_free([folder / f"{source.spec.name}{low.suffix}" for low in lowerings.values()], overwrite)
-    task = get_task(source.spec.task)
-    split = _load_split(task, source, data)
-    reference = measure(source.path, task, split, progress, "measuring the checkpoint")
-    budget = DEFAULT_BUDGETS[precision]
-    budget = budget if max_drop is None else replace(budget, max_drop=max_drop)
-    room = len(source.manifest.to_bytes()) + _EVIDENCE_ROOM
-    job = _Job(source, task, split, reference, budget, Request(precision, max_batch, room), progress)
-    proved = {target: _lower_and_prove(lowering, job) for target, lowering in lowerings.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    return [
-        Exported(
-            target,
-            write_artifact(folder / f"{source.spec.name}{lowerings[target].suffix}", payload, manifest),
-        )
-        for target, (payload, manifest) in proved.items()
-    ]
+    data = Path(data) if data is not None else data_of_run(source.path)
+    with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch_name:
+        scratch = Path(scratch_name)
+        origin = find_origin(source, Path(parent) if parent is not None else None)
+        pruned_name = _pruned_name(source, prune)
+        names = [
+            artifact_name(_renamed(source, pruned_name), recipe, low.suffix) for low in lowerings.values()
+        ]
+        written = [pruned_name] if pruned_name else []
+        _require_free([folder / name for name in [*written, *names]], overwrite)
+        task = get_task(source.spec.task)
+        split = task.load_split(data, task.proof_split(data), source.spec)
+        choice = calibration or CalibrationChoice()
+        calibrated = _calibration(choice, task, data, source, split) if recipe.needs_calibration else None
+        if prune is not None and pruned_name is not None:
+            source = _pruned(source, prune, recovery_epochs, data, scratch / pruned_name, progress)
+        reference = measure(source.path, task, split, progress, "measuring the checkpoint")
+        before = reference.metrics
+        if origin.path != source.path:
+            before = measure(origin.path, task, split, progress, "measuring its parent").metrics
+        budget = _budget(recipe, max_drop, origin.path != source.path)
+        job = Job(source, origin, task, data, split, reference, before, budget, recipe, mixed, calibrated,
+                   max_batch, scratch, progress)  # fmt: skip
+        proved = {target: prove_target(target, job) for target in lowerings}
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in written:
+            atomic_write(folder / name, (scratch / name).read_bytes())
+        return [
+            Exported(target, write_artifact(folder / done.path.name, done.payload, done.manifest))
+            for target, done in proved.items()
+        ]
 
 
-def _plan(source: Artifact, targets: Sequence[str], precision: str, max_batch: int) -> dict[str, Lowering]:
+def _plan(
+    source: Artifact,
+    targets: Sequence[str],
+    recipe: Recipe,
+    mixed: bool,
+    prune: float | None,
+    max_batch: int,
+) -> dict[str, Lowering]:
     if source.suffix != ".safetensors":
         raise UsageError(
             f"Checkpoint {source.path.name!r}",
@@ -153,15 +148,13 @@ def _plan(source: Artifact, targets: Sequence[str], precision: str, max_batch: i
             expected="a .safetensors checkpoint",
             fix="Export from what `edgewright train` wrote.",
         )
-    if precision not in PRECISIONS:
-        raise UsageError(
-            "Option --precision",
-            got=repr(precision),
-            expected=f"one of {', '.join(PRECISIONS)}",
-            fix="Correct it.",
-        )
     if max_batch < 1:
         raise UsageError("Option --max-batch", got=str(max_batch), expected="at least 1", fix="Correct it.")
+    if prune is not None and not 0 < prune < 1:
+        raise UsageError("Option --prune", got=str(prune), expected="between 0 and 1", fix="Correct it.")
+    if mixed and recipe.precision != INT8:
+        raise UsageError("Option --mixed", got=f"it with --precision {recipe.precision}",
+                         expected=f"--precision {INT8}", fix="Leave it out.")  # fmt: skip
     lowerings = {target: lowering_for(target) for target in dict.fromkeys(targets)}
     if not lowerings:
         raise UsageError("Option --to", got="no target", expected="at least one", fix="Say --to onnx.")
@@ -173,7 +166,7 @@ def _plan(source: Artifact, targets: Sequence[str], precision: str, max_batch: i
             fix="trt and torch2trt both write .trt: choose one.",
         )
     for lowering in lowerings.values():
-        lowering.check(precision)
+        lowering.check(recipe.precision)
     return lowerings
 
 
@@ -188,12 +181,12 @@ def _require_free(paths: list[Path], overwrite: bool) -> None:
         )
 
 
-def _load_split(task: Task, source: Artifact, data: Path | str | None) -> Split:
-    folder = Path(data) if data is not None else _data_of_run(source.path)
-    return task.load_split(folder, task.proof_split(folder), source.spec)
+def data_of_run(checkpoint: Path) -> Path:
+    """Where the data of the run that wrote a checkpoint lies, from the ``run.json`` beside it.
 
-
-def _data_of_run(checkpoint: Path) -> Path:
+    Raises:
+        DataError: There is none.
+    """
     record = checkpoint.parent / "run.json"
     try:
         return Path(json.loads(record.read_text())["data"])
@@ -206,44 +199,35 @@ def _data_of_run(checkpoint: Path) -> Path:
         ) from error
 
 
-def _lower_and_prove(lowering: Lowering, job: _Job) -> tuple[bytes, Manifest]:
-    name = f"{job.checkpoint.spec.name}{lowering.suffix}"
-    job.progress(f"lowering to {name}", 0, 1)
-    network = load_network(job.checkpoint.program())
-    lowered = lowering.lower(network, job.checkpoint.spec, job.request)
-    job.progress(f"lowering to {name}", 1, 1)
-    manifest = Manifest(
-        version=job.checkpoint.manifest.version,
-        spec=lowered.spec,
-        samples=job.checkpoint.manifest.samples,
-        evidence=_evidence(lowered, job, NOT_RUN, None, ()),
-        payload_sha256="",
+def _calibration(
+    choice: CalibrationChoice, task: Task, data: Path, source: Artifact, proof: Split
+) -> CalibrationSet:
+    return choose_calibration(
+        task, choice.data or data, source.spec, proof, split=choice.split, count=choice.samples
     )
-    with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch:
-        candidate = write_artifact(Path(scratch) / name, lowered.payload, manifest)
-        try:
-            measured = measure(candidate.path, job.task, job.split, job.progress, f"proving {name}")
-            singly = replay_singly(candidate)
-        except DeviceError:
-            return lowered.payload, manifest  # built for a device that is not here, and marked as that
-    parity = compare(measured, job.reference, job.task)
-    parity = replace(parity, worst_difference=max(parity.worst_difference, singly))
-    require_within(job.budget, name, parity, measured.metrics, job.reference.metrics)
-    evidence = _evidence(lowered, job, PROVED, parity, measured.metrics)
-    return lowered.payload, replace(manifest, evidence=evidence)
 
 
-def _evidence(
-    lowered: Lowered, job: _Job, status: str, parity: Parity | None, metrics: tuple[Metric, ...]
-) -> Evidence:
-    return Evidence(
-        status=status,
-        created_utc=now_utc(),
-        parent_sha256=job.checkpoint.manifest.payload_sha256,
-        precision=lowered.precision,
-        tolerance=job.budget.tolerance,
-        parity=parity,
-        metrics=metrics,
-        tools=versions_of(_PACKAGES),
-        facts={**lowered.facts, "data_sha256": job.split.sha256},
-    )
+def _pruned_name(source: Artifact, prune: float | None) -> str | None:
+    return None if prune is None else f"{source.path.stem}_pruned{round(100 * prune)}.safetensors"
+
+
+def _renamed(source: Artifact, name: str | None) -> Artifact:
+    return source if name is None else replace(source, path=source.path.with_name(name))
+
+
+def _pruned(
+    source: Artifact, ratio: float, epochs: int, data: Path, out: Path, progress: Progress
+) -> Artifact:
+    from export.pruning import prune_checkpoint
+
+    progress("pruning and recovering", 0, 1)
+    path = prune_checkpoint(source.path, ratio, data=data, out=out, epochs=epochs)
+    progress("pruning and recovering", 1, 1)
+    return read_artifact(path)
+
+
+def _budget(recipe: Recipe, max_drop: float | None, pruned: bool) -> Budget:
+    budget = DEFAULT_BUDGETS[recipe.precision]
+    if max_drop is not None:
+        return replace(budget, max_drop=max_drop)
+    return replace(budget, max_drop=max(budget.max_drop, COMPRESSED_MAX_DROP)) if pruned else budget

@@ -114,13 +114,15 @@ def _result_from(plan: bytes, data: dict[str, Any]) -> BuiltEngine:
         for i in data.pop("inputs")
     )
     layers = tuple(Layer(**layer) for layer in data.pop("layers"))
-    return BuiltEngine(plan=plan, inputs=inputs, layers=layers, targets=tuple(data.pop("targets")), **data)
+    targets, kept = (tuple(data.pop(name)) for name in ("targets", "kept"))
+    return BuiltEngine(plan=plan, inputs=inputs, layers=layers, targets=targets, kept=kept, **data)
 
 
 def _options_from(data: dict[str, Any]) -> BuildOptions:
     shapes = {name: tuple(map(tuple, shapes)) for name, shapes in data.pop("shapes").items()}
     capabilities = tuple(data.pop("compute_capabilities"))
-    return BuildOptions(shapes=shapes, compute_capabilities=capabilities, **data)  # type: ignore[arg-type]
+    kept = tuple(data.pop("kept"))
+    return BuildOptions(shapes=shapes, compute_capabilities=capabilities, kept=kept, **data)  # type: ignore[arg-type]
 
 
 def _end_with_parent() -> None:

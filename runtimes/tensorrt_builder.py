@@ -13,22 +13,21 @@ from typing import Any
 
 from runtimes.base import Dim, TensorInfo
 from runtimes.cuda_memory import gpu_count
-from runtimes.errors import DeviceError, EngineError, EngineMissingError, UsageError
-from runtimes.tensorrt_layers import FP16, FP32, Layer, check_precision, engine_layers, precision_counts
-from runtimes.tensorrt_network import Parsed, add_profile, output_dtypes, parse
+from runtimes.errors import DeviceError, EngineError, EngineMissingError
+from runtimes.tensorrt_config import configure
+from runtimes.tensorrt_layers import (
+    Layer,
+    check_precision,
+    engine_layers,
+    not_as_requested,
+    precision_counts,
+)
+from runtimes.tensorrt_network import add_profile, output_dtypes, parse
 from runtimes.tensorrt_options import BuildOptions
 from runtimes.tensorrt_package import PACKAGES, TENSORRT, TENSORRT_RTX, Package, load_package
 
 FROM_ENGINE = "engine"
 FROM_NETWORK = "parsed network"
-
-# GPU generations that TensorRT-RTX can build for without having one: Turing, Ampere, Ada, Blackwell.
-# It has no FP32 matrix product for Turing (SM75) and refuses the whole build, hence the shorter list.
-AHEAD_OF_TIME = {
-    FP16: ("SM75", "SM80", "SM86", "SM89", "SM120"),
-    FP32: ("SM80", "SM86", "SM89", "SM120"),
-}
-CURRENT_GPU = ("CURRENT",)
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class BuiltEngine:
 
     Attributes:
         plan: The serialised engine.
-        precision: ``fp32`` or ``fp16``; checked against `layers`.
+        precision: ``fp32``, ``fp16`` or ``int8``; checked against `layers`.
         layers: Layers with their dtypes.
         read_from: `FROM_ENGINE`, or `FROM_NETWORK` where the engine could not be opened or tells nothing.
         inputs: Inputs with the bounds of the optimisation profile.
@@ -45,6 +44,8 @@ class BuiltEngine:
         targets: GPU generations it runs on; ``CURRENT`` for the GPU it was built on.
         tools: Package and version that built it.
         build_s: Seconds it took.
+        kept: ONNX nodes that were meant to stay in a higher precision.
+        sparse: Whether kernels for 2:4 sparse weights were allowed.
     """
 
     plan: bytes
@@ -56,6 +57,8 @@ class BuiltEngine:
     targets: tuple[str, ...]
     tools: dict[str, str]
     build_s: float
+    kept: tuple[str, ...] = ()
+    sparse: bool = False
 
     @property
     def max_batch(self) -> int:
@@ -64,9 +67,14 @@ class BuiltEngine:
         return (extent.max or extent.min) if isinstance(extent, Dim) else extent
 
     def precision_record(self) -> dict[str, Any]:
-        """For an artifact's evidence: what was asked, what came out, and where that was read."""
-        counts = precision_counts(layer for layer in self.layers if layer.computes)
-        return {"requested": self.precision, "layers": counts, "read_from": self.read_from}
+        """For an artifact's evidence: what was asked, what came out, where that was read, what differs."""
+        return {
+            "requested": self.precision,
+            "layers": precision_counts(layer for layer in self.layers if layer.computes),
+            "read_from": self.read_from,
+            "kept_nodes": list(self.kept),
+            "not_as_requested": not_as_requested(self.precision, self.layers, self.kept),
+        }
 
 
 def build_engine(onnx_bytes: bytes, options: BuildOptions) -> BuiltEngine:
@@ -90,8 +98,8 @@ def build_engine(onnx_bytes: bytes, options: BuildOptions) -> BuiltEngine:
     parsed = parse(package, onnx_bytes, options.precision)
     known = parsed.layers if parsed.typed else ()
     if parsed.typed:
-        check_precision(parsed.precision, known)
-    config, targets = _configure(package, parsed, options, has_gpu)
+        check_precision(parsed.precision, known, options.kept)
+    config, targets = configure(package, parsed, options, has_gpu)
     inputs = add_profile(parsed, config, options)
     plan = parsed.builder.build_serialized_network(parsed.network, config)
     if plan is None:
@@ -103,7 +111,7 @@ def build_engine(onnx_bytes: bytes, options: BuildOptions) -> BuiltEngine:
         )
     raw = bytes(plan)
     layers, read_from = _read_back(package, raw, known) if has_gpu else (known, FROM_NETWORK)
-    check_precision(parsed.precision, layers)
+    check_precision(parsed.precision, layers, options.kept)
     return BuiltEngine(
         raw,
         parsed.precision,
@@ -114,6 +122,8 @@ def build_engine(onnx_bytes: bytes, options: BuildOptions) -> BuiltEngine:
         targets,
         {package.name: package.version},
         time.perf_counter() - started,
+        options.kept,
+        options.sparse,
     )
 
 
@@ -139,46 +149,6 @@ def choose_package(name: str | None, has_gpu: bool) -> Package:
         except EngineMissingError:
             continue
     return load_package(TENSORRT_RTX)
-
-
-def _configure(
-    package: Package, parsed: Parsed, options: BuildOptions, has_gpu: bool
-) -> tuple[Any, tuple[str, ...]]:
-    trt = package.module
-    config = parsed.builder.create_builder_config()
-    # Without it the inspector tells names only, and the precision could not be read back.
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    # TF32 keeps 10 bits of the mantissa: an engine called fp32 would miss its checkpoint by 1e-3.
-    config.clear_flag(trt.BuilderFlag.TF32)
-    if options.workspace_mb is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
-    if parsed.precision == FP16 and not parsed.typed:
-        _demand_fp16(trt, parsed, config)
-    if package.name != TENSORRT_RTX:
-        return config, CURRENT_GPU
-    targets = options.compute_capabilities or (CURRENT_GPU if has_gpu else AHEAD_OF_TIME[parsed.precision])
-    known = trt.ComputeCapability.__members__
-    config.num_compute_capabilities = len(targets)
-    for index, target in enumerate(targets):
-        if target not in known or not config.set_compute_capability(known[target], index):
-            raise UsageError(
-                "Option 'compute_capabilities'",
-                got=repr(target),
-                expected=f"some of {[name for name in known if name != 'NONE']}",
-                fix="Choose a generation that this TensorRT-RTX can build for.",
-            )
-    return config, tuple(targets)
-
-
-def _demand_fp16(trt: Any, parsed: Parsed, config: Any) -> None:
-    """Up to TensorRT 10: the FP16 switch alone is a permission, so each compute layer is bound to it."""
-    config.set_flag(trt.BuilderFlag.FP16)
-    config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
-    bound = {layer.name for layer in parsed.layers if layer.computes}
-    for index in range(parsed.network.num_layers):
-        layer = parsed.network.get_layer(index)
-        if layer.name in bound:
-            layer.precision = trt.DataType.HALF
 
 
 def _read_back(package: Package, plan: bytes, known: tuple[Layer, ...]) -> tuple[tuple[Layer, ...], str]:

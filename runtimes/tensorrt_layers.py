@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runtimes.errors import ProofError
@@ -14,7 +14,8 @@ from runtimes.tensorrt_package import numpy_name
 
 FP32 = "fp32"
 FP16 = "fp16"
-DTYPE_OF = {FP32: "float32", FP16: "float16"}
+INT8 = "int8"
+DTYPE_OF = {FP32: "float32", FP16: "float16", INT8: "int8"}
 
 _COMPUTE = re.compile(r"CONV|GEMM|MATRIX_?MUL|MATMUL|FULLY_?CONNECTED|EINSUM|RNN", re.IGNORECASE)
 # An engine's inspector writes "Row major linear FP32", "Half", "… vectorized … FP16 format" and the like.
@@ -25,6 +26,8 @@ _FORMATS = (
     (re.compile(r"\b(FP8)\b", re.IGNORECASE), "fp8"),
     (re.compile(r"\bInt8\b", re.IGNORECASE), "int8"),
 )
+# What a tensor may pass between its DEQUANTIZE and the layer that multiplies it, and still be int8 there.
+_SAME_NUMBERS = ("SHUFFLE", "IDENTITY", "SQUEEZE", "UNSQUEEZE")
 _WIDTHS = ("int8", "fp8", "float16", "bfloat16", "float32")
 
 
@@ -36,11 +39,14 @@ class Layer:
         name: As the ONNX graph or the engine calls it.
         kind: TensorRT's name of the layer type, such as ``CONVOLUTION``.
         dtype: Element type that it computes in, as numpy calls it.
+        origin: The ONNX nodes that it was made from, as TensorRT 10 and later note them:
+            ``[ONNX Layer: conv1]``, one after the other. Empty where nothing is noted.
     """
 
     name: str
     kind: str
     dtype: str
+    origin: str = ""
 
     @property
     def computes(self) -> bool:
@@ -49,13 +55,15 @@ class Layer:
 
 
 def network_layers(network: Any) -> tuple[Layer, ...]:
-    """Layers of a parsed network. In a strongly typed one these types are what gets built."""
-    layers = (network.get_layer(index) for index in range(network.num_layers))
-    return tuple(
-        Layer(layer.name, layer.type.name, numpy_name(layer.get_output(0).dtype))
-        for layer in layers
-        if layer.num_outputs and layer.get_output(0) is not None
-    )
+    """Layers of a parsed network. In a strongly typed one these types are what gets built.
+
+    Tensors around a quantised layer are floats: it is int8 because both that it multiplies come from a
+    DEQUANTIZE layer, which the builder fuses into it.
+    """
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    given = [layer for layer in layers if layer.num_outputs and layer.get_output(0) is not None]
+    makers = {layer.get_output(0).name: layer for layer in given}
+    return tuple(_parsed_layer(layer, makers) for layer in given)
 
 
 def engine_layers(trt: Any, engine: Any) -> tuple[Layer, ...]:
@@ -76,29 +84,73 @@ def precision_counts(layers: Iterable[Layer]) -> dict[str, dict[str, int]]:
     return {kind: dict(sorted(counts[kind].items())) for kind in sorted(counts)}
 
 
-def check_precision(requested: str, layers: Iterable[Layer]) -> None:
-    """Refuse what did not come out as asked for.
+def not_as_requested(requested: str, layers: Iterable[Layer], kept: Collection[str] = ()) -> list[str]:
+    """Names of convolutions and matrix products in another precision, those that were kept so left out.
 
     Args:
-        requested: ``fp32`` or ``fp16``.
+        requested: ``fp32``, ``fp16`` or ``int8``.
+        layers: What was read back.
+        kept: ONNX nodes that are meant to stay in higher precision.
+    """
+    wrong = (layer for layer in layers if layer.computes and layer.dtype != DTYPE_OF[requested])
+    return [layer.name for layer in wrong if not is_kept(layer, kept)]
+
+
+def is_kept(layer: Layer, kept: Collection[str]) -> bool:
+    """Whether a layer is one of the ONNX nodes in `kept`, or was fused from one."""
+    return any(node == layer.name or f"[ONNX Layer: {node}]" in layer.origin for node in kept)
+
+
+def check_precision(requested: str, layers: Iterable[Layer], kept: Collection[str] = ()) -> None:
+    """Refuse what did not come out as asked for.
+
+    An int8 engine may have layers in higher precision, since a Q/DQ graph need not quantise all of them:
+    `not_as_requested` names those for the record. In the other precisions every layer counts.
+
+    Args:
+        requested: ``fp32``, ``fp16`` or ``int8``.
         layers: What was read back. Only convolutions and matrix products are judged: softmax,
             normalisation and the like may well stay in fp32.
+        kept: ONNX nodes that are meant to stay in higher precision.
 
     Raises:
         ProofError: One of them has another precision, or there is none to judge by.
     """
     judged = [layer for layer in layers if layer.computes]
-    wrong = [layer for layer in judged if layer.dtype != DTYPE_OF[requested]]
-    if judged and not wrong:
+    names = not_as_requested(requested, judged, kept)
+    right = any(layer.dtype == DTYPE_OF[requested] for layer in judged)
+    if right and (requested == INT8 or not names):
         return
+    wrong = [layer for layer in judged if layer.name in names or not right]
     shown = ", ".join(f"{layer.name!r} ({layer.dtype})" for layer in wrong[:3])
     more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    how_many = "at least one" if requested == INT8 else "every"
     raise ProofError(
         "TensorRT precision",
         got=f"{shown}{more}" if wrong else "no convolution or matrix product to read it from",
-        expected=f"every convolution and matrix product in {requested}",
+        expected=f"{how_many} convolution and matrix product in {requested}",
         fix=f"Export the checkpoint again with --precision {requested}.",
     )
+
+
+def _parsed_layer(layer: Any, makers: dict[str, Any]) -> Layer:
+    origin = str(getattr(layer, "metadata", ""))
+    read = Layer(layer.name, layer.type.name, numpy_name(layer.get_output(0).dtype), origin)
+    return replace(read, dtype=DTYPE_OF[INT8]) if read.computes and _is_quantised(layer, makers) else read
+
+
+def _is_quantised(layer: Any, makers: dict[str, Any]) -> bool:
+    """Whether a layer's data and its weights (or second factor) both come from a DEQUANTIZE layer."""
+    if layer.num_inputs < 2:  # weights inside the layer: not quantised
+        return False
+    return all(_source(layer.get_input(index), makers) == "DEQUANTIZE" for index in (0, 1))
+
+
+def _source(tensor: Any, makers: dict[str, Any]) -> str:
+    maker = makers.get(tensor.name) if tensor is not None else None
+    while maker is not None and maker.type.name in _SAME_NUMBERS:
+        maker = makers.get(maker.get_input(0).name)
+    return "" if maker is None else str(maker.type.name)
 
 
 def _inspected(entry: Any) -> Layer | None:
@@ -113,7 +165,8 @@ def _inspected(entry: Any) -> Layer | None:
     dtype = dtype or min((name for name in found if name), key=_WIDTHS.index, default=None)
     if dtype is None:
         return None
-    return Layer(str(entry.get("Name", "")), str(entry.get("LayerType", "")), dtype)
+    name, kind, origin = (str(entry.get(key, "")) for key in ("Name", "LayerType", "Metadata"))
+    return Layer(name, kind, dtype, origin)
 
 
 def _dtype(text: Any) -> str | None:

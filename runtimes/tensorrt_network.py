@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from runtimes.base import Dim, TensorInfo
 from runtimes.errors import EngineError, UsageError, first_line
-from runtimes.tensorrt_layers import FP16, FP32, Layer, network_layers
+from runtimes.tensorrt_layers import FP16, FP32, INT8, Layer, network_layers
 from runtimes.tensorrt_options import BuildOptions, ShapeRange
 from runtimes.tensorrt_package import Package, numpy_name, shortened
+
+_EXPORT = {
+    FP32: "--to onnx --precision fp32",
+    FP16: "--to onnx --precision fp16",
+    INT8: "--to trt --precision int8",
+}
+_QUANTISERS = re.compile(r"QuantizeLinear|zero.?point", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,9 @@ class Parsed:
 def parse(package: Package, onnx_bytes: bytes, precision: str | None) -> Parsed:
     """Parse a graph so that it can be built in `precision` (None: what the graph is in).
 
-    TensorRT 9 and later take a strongly typed network wherever the graph has the precision. An FP32
-    graph becomes an FP16 engine only where the builder still has its FP16 switch (up to TensorRT 10).
+    TensorRT 10 and later take a strongly typed network wherever the graph has the precision. An FP32
+    graph becomes an FP16 engine only where the builder still has its FP16 switch (up to TensorRT 10), and
+    never an INT8 one: that takes the ranges which a Q/DQ graph holds.
 
     Raises:
         EngineError: TensorRT cannot parse it.
@@ -47,16 +56,16 @@ def parse(package: Package, onnx_bytes: bytes, precision: str | None) -> Parsed:
     has_switch = hasattr(trt.BuilderFlag, "FP16")
     builder, network = _parsed(package, onnx_bytes, can_type)
     layers = network_layers(network)
-    graph = FP16 if any(_is_half(layer, can_type) for layer in layers) else FP32
+    graph = _precision_of(layers, can_type)
     wanted = precision or graph
     if wanted == graph:
         return Parsed(builder, network, layers, wanted, can_type)
-    if wanted == FP32 or not has_switch:
+    if (wanted, graph) != (FP16, FP32) or not has_switch:
         raise UsageError(
             "ONNX graph",
             got=f"one in {graph}",
             expected=f"one in {wanted}: {package.name} {package.version} builds what the graph says",
-            fix=f"Run `edgewright export CHECKPOINT --to onnx --precision {wanted}` first.",
+            fix=f"Run `edgewright export CHECKPOINT {_EXPORT[wanted]}` first.",
         )
     builder, network = _parsed(package, onnx_bytes, typed=False)
     return Parsed(builder, network, network_layers(network), wanted, typed=False)
@@ -114,12 +123,7 @@ def _parsed(package: Package, onnx_bytes: bytes, typed: bool) -> tuple[Any, Any]
     network = builder.create_network(_flags(trt.NetworkDefinitionCreationFlag, typed))
     parser = trt.OnnxParser(network, package.log)
     if not parser.parse(onnx_bytes):
-        raise EngineError(
-            f"{package.name} parser",
-            got=_parser_error(package, parser),
-            expected="an ONNX model, complete in one file, of operators that TensorRT has",
-            fix="Change that operator in the network, or use the .onnx artifact.",
-        )
+        raise _refused(package, _parser_error(package, parser))
     if network.num_outputs == 0:
         raise EngineError(
             "ONNX graph",
@@ -137,9 +141,32 @@ def _flags(flags: Any, typed: bool) -> int:
     return sum(1 << int(getattr(flags, name)) for name in names if hasattr(flags, name))
 
 
+def _precision_of(layers: tuple[Layer, ...], typed: bool) -> str:
+    if any(layer.computes and layer.dtype == "int8" for layer in layers):
+        return INT8
+    return FP16 if any(_is_half(layer, typed) for layer in layers) else FP32
+
+
 def _is_half(layer: Layer, typed: bool) -> bool:
     # Before the build, a network that is not strongly typed tells the types of constants and casts only.
     return layer.dtype == "float16" and (layer.computes or not typed)
+
+
+def _refused(package: Package, got: str) -> EngineError:
+    if _QUANTISERS.search(got):
+        return EngineError(
+            f"{package.name} parser",
+            got=got,
+            expected="an int8 graph made for TensorRT: signed, zero-points of 0, biases in float",
+            fix=f"Run `edgewright export CHECKPOINT {_EXPORT[INT8]}`; int8 graphs of `--to onnx` are for "
+            "ONNX Runtime.",
+        )
+    return EngineError(
+        f"{package.name} parser",
+        got=got,
+        expected="an ONNX model, complete in one file, of operators that TensorRT has",
+        fix="Change that operator in the network, or use the .onnx artifact.",
+    )
 
 
 def _parser_error(package: Package, parser: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from runtimes.errors import UsageError
-from runtimes.tensorrt_layers import FP16, FP32
+from runtimes.tensorrt_layers import DTYPE_OF
 
 DEFAULT_MAX_BATCH = 16
 ShapeRange = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
@@ -16,7 +16,7 @@ class BuildOptions:
     """What to build.
 
     Attributes:
-        precision: ``fp32``, ``fp16``, or None for what the graph is in.
+        precision: ``fp32``, ``fp16``, ``int8``, or None for what the graph is in.
         max_batch: Largest batch where the graph's batch axis varies; None for `DEFAULT_MAX_BATCH`. A
             graph of fixed batch takes only its own.
         opt_batch: Batch to be fastest at; None for 1, as a camera feeds it.
@@ -27,6 +27,8 @@ class BuildOptions:
         package: ``tensorrt`` or ``tensorrt_rtx``; None for the first that can build here.
         shapes: For inputs with other varying axes than the batch: smallest, best and largest shape
             by input name.
+        kept: ONNX nodes that the graph keeps in a higher precision on purpose.
+        sparse: Let the builder choose kernels for weights that are 2:4 sparse. Dense weights gain nothing.
 
     Raises:
         UsageError: A value that means nothing.
@@ -39,13 +41,15 @@ class BuildOptions:
     compute_capabilities: tuple[str, ...] = ()
     package: str | None = None
     shapes: dict[str, ShapeRange] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+    sparse: bool = False
 
     def __post_init__(self) -> None:
-        if self.precision not in (None, FP32, FP16):
+        if self.precision not in (None, *DTYPE_OF):
             raise UsageError(
                 "Option 'precision'",
                 got=repr(self.precision),
-                expected=f"{FP32} or {FP16}",
+                expected=f"one of {', '.join(DTYPE_OF)}",
                 fix="Leave it out for a graph that carries its precision itself.",
             )
         for name in ("max_batch", "opt_batch", "workspace_mb"):

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from train.networks.names import DERIVED
 from train.options import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULERS
 from train.tasks.base import Task
 
@@ -30,6 +31,8 @@ def add_general_arguments(parser: argparse.ArgumentParser, task: Task) -> None:
     _add_run(parser.add_argument_group("the run"))
     _add_steps(parser.add_argument_group("optimisation"))
     _add_schedule(parser.add_argument_group("learning-rate schedule"))
+    _add_checkpoints(parser.add_argument_group("other checkpoints"))
+    _add_qat(parser.add_argument_group("quantisation-aware training"))
     _add_machine(parser.add_argument_group("the machine"))
 
 
@@ -86,6 +89,58 @@ def _add_schedule(group: Any) -> None:
     )
 
 
+def _add_checkpoints(group: Any) -> None:
+    group.add_argument(
+        "--from",
+        dest="start",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="start from its weights, with its network, classes and preprocessing",
+    )
+    group.add_argument(
+        "--keep-zeros",
+        action="store_true",
+        default=None,
+        help="weights that are zero in the --from checkpoint stay zero",
+    )
+    group.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="learn from its answers as well as from the labels (distillation)",
+    )
+    group.add_argument(
+        "--distill-temperature", type=float, metavar="T", help="softens both answers. Default: 4"
+    )
+    group.add_argument(
+        "--distill-weight", type=float, metavar="X", help="of the teacher's answers, 0 to 1. Default: 0.7"
+    )
+    group.add_argument(
+        "--feature-weight",
+        type=float,
+        metavar="X",
+        help="of the difference between where the stages of both look (attention transfer). Default: 0",
+    )
+
+
+def _add_qat(group: Any) -> None:
+    group.add_argument(
+        "--qat",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="train on from it, as --from does, with the rounding of INT8 in the network, so that its int8 "
+        "exports lose less. What is written is an ordinary checkpoint",
+    )
+    group.add_argument(
+        "--qat-granularity",
+        choices=("per-channel", "per-tensor"),
+        help="of weight scales; the one that will be exported. Default: per-channel",
+    )
+    group.add_argument(
+        "--qat-weight-bits", type=int, choices=(8, 4), help="4 trains for weights in 15 steps. Default: 8"
+    )
+
+
 def _add_machine(group: Any) -> None:
     group.add_argument(
         "--precision",
@@ -111,4 +166,4 @@ class _ListModels(argparse.Action):
 
 
 def _networks() -> list[str]:
-    return sorted(entry.name for entry in entry_points(group=NETWORKS))
+    return sorted(entry.name for entry in entry_points(group=NETWORKS) if entry.name not in DERIVED)

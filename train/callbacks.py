@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import nn
 
 from sdk.atomic_write import atomic_write
+from train.qat import weights_of
 
 
 class History(Callback):
@@ -99,4 +100,4 @@ class ResumableEarlyStopping(EarlyStopping):
 
 def weights_bytes(network: nn.Module) -> bytes:
     """The state dict as a safetensors file. Memory layouts such as channels-last are not kept."""
-    return save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in weights_of(network).items()})

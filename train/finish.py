@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from safetensors.torch import load_file
@@ -26,6 +26,7 @@ from sdk.golden import make_golden_samples
 from train.batches import outputs_of_items, predict_split
 from train.callbacks import weights_bytes
 from train.plots import curves_png
+from train.qat import network_with
 from train.run import Run
 from train.tasks.base import Report
 
@@ -52,10 +53,10 @@ def finish_run(run: Run, history: list[dict[str, Any]], best_epoch: int) -> Fini
 
     Writes the pictures and ``metrics.json`` first and the checkpoint last: where it is, the rest is.
     """
-    plan, options, folder = run.plan, run.options, run.folder
     # On the CPU: a GPU's convolutions round to TF32, which is not what the artifact promises.
-    network = plan.network.cpu()
-    network.load_state_dict(load_file(folder.best))
+    network = network_with(run.plan.network.cpu(), load_file(run.folder.best))
+    run = replace(run, plan=replace(run.plan, network=network))
+    plan, options, folder = run.plan, run.options, run.folder
     proof = plan.splits.proof
     results = predict_split(network, plan.spec, proof, options.batch_size, options.num_workers or 0)
     metrics = run.task.measure(results, proof)
@@ -89,11 +90,12 @@ def _evidence(run: Run, metrics: tuple[Metric, ...], best_epoch: int) -> Evidenc
         "epochs": options.epochs,
         "best_epoch": best_epoch,
         "data_sha256": run.data_sha256,
+        **run.plan.facts,
     }
     return Evidence(
         status=TRAINED,
         created_utc=now_utc(),
-        parent_sha256=None,
+        parent_sha256=run.plan.parent_sha256,
         precision=_precision(run.plan.network),
         tolerance=TOLERANCE,
         parity=None,

@@ -20,11 +20,14 @@ from runtimes import DeviceError, UsageError
 from sdk.artifact import Metric
 from train.callbacks import EpochCheckpoint, History, ResumableEarlyStopping
 from train.checkpoint_io import SafetensorsCheckpointIO
+from train.distillation import with_teacher
 from train.finish import finish_run
+from train.keep_zeros import KeepZeros
 from train.module import TaskModule
 from train.options import TrainOptions
 from train.plan import Plan
 from train.progress import epoch_line, progress_callbacks
+from train.qat import with_quantisation
 from train.run import Run
 from train.run_folder import RunFolder
 from train.tasks import get_task
@@ -75,7 +78,7 @@ def train(options: TrainOptions, say: Say | None = None) -> TrainResult:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     lightning.seed_everything(options.seed, verbose=False)
-    run = Run(task, options, folder, task.plan(options))
+    run = Run(task, options, folder, with_teacher(with_quantisation(task.plan(options), options), options))
     folder.begin(options, run.data_sha256)
     if say is not None:
         say(_describe(run))
@@ -91,7 +94,7 @@ def _fit(run: Run, accelerator: str, say: Say | None) -> tuple[History, EpochChe
     history = History(None if bars or say is None else lambda e: say(epoch_line(e, options.epochs, metric)))
     best = EpochCheckpoint(folder.best, folder.last, f"val_{metric}", run.task.mode)
     module = (run.plan.module or TaskModule)(run.task, run.plan, options, _num_workers(run.plan, options))
-    trainer = _trainer(run, accelerator, [history, *_early_stopping(run), best, *bars])
+    trainer = _trainer(run, accelerator, [*_keep_zeros(run), history, *_early_stopping(run), best, *bars])
     resumable = options.resume and folder.last.is_file()
     if options.resume and not resumable and say is not None:
         say("no epoch of this run was finished: it starts from the beginning")
@@ -131,6 +134,10 @@ def _early_stopping(run: Run) -> list[Callback]:
     if patience is None:
         return []
     return [ResumableEarlyStopping(f"val_{run.task.metric}", mode=run.task.mode, patience=patience)]
+
+
+def _keep_zeros(run: Run) -> list[Callback]:
+    return [KeepZeros(run.plan.network)] if run.options.keep_zeros else []
 
 
 def _num_workers(plan: Plan, options: TrainOptions) -> int:

@@ -49,6 +49,15 @@ class TrainOptions:
         device: One of `DEVICES`.
         resume: Continue the run in `out`.
         overwrite: Replace the run in `out`.
+        start: Checkpoint whose spec and weights the run starts from; None starts from `model`.
+        keep_zeros: Weights that are zero in `start` stay zero.
+        teacher: Checkpoint whose answers are learned from as well; None learns from the labels alone.
+        distill_temperature: Softens the answers of both.
+        distill_weight: Of the teacher's answers in the loss, 0..1; the labels have the rest.
+        feature_weight: Of the difference between both networks' attention maps.
+        qat: Checkpoint to train on with the rounding of INT8 in the network; also the `start`.
+        qat_granularity: Of weight scales while training with `qat`: ``per-channel`` or ``per-tensor``.
+        qat_weight_bits: 8, or 4 for weights in 15 steps.
         task_options: The task's own frozen dataclass.
     """
 
@@ -77,6 +86,15 @@ class TrainOptions:
     device: str
     resume: bool
     overwrite: bool
+    start: Path | None
+    keep_zeros: bool
+    teacher: Path | None
+    distill_temperature: float
+    distill_weight: float
+    feature_weight: float
+    qat: Path | None
+    qat_granularity: str
+    qat_weight_bits: int
     task_options: Any
 
     def __post_init__(self) -> None:
@@ -107,6 +125,14 @@ class TrainOptions:
                 "--optimizer sgd or rmsprop",
                 "Leave it out: Adam has betas.",
             )
+        if self.qat is not None and self.precision != "32":
+            raise wrong_pair("--qat", f"it with --precision {self.precision}", "--precision 32",
+                             "Leave --precision out: rounding is measured in 32 bit.")  # fmt: skip
+        if self.qat is not None and self.feature_weight > 0:
+            raise wrong_pair("--qat", "it with --feature-weight", "answers of the teacher alone",
+                             "Leave --feature-weight out: the rounded graph has no stages.")  # fmt: skip
+        if self.keep_zeros and self.start is None:
+            raise wrong_pair("--keep-zeros", "it alone", "--from CHECKPOINT beside it", "Add it.")
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data; paths are absolute."""
@@ -154,6 +180,7 @@ def make_options(task: str, data: Path | str, out: Path | str | None = None, **g
     unknown = sorted(set(general) - {f.name for f in fields(TrainOptions)})
     if unknown:
         raise TypeError(f"no option {unknown[0]!r} for task {task!r}")
+    general = _with_checkpoints(task, general)
     defaults = {**_DEFAULTS, **worker.defaults(general, task_options)}
     options = TrainOptions(
         task=task,
@@ -163,6 +190,42 @@ def make_options(task: str, data: Path | str, out: Path | str | None = None, **g
         **{**defaults, **general},
     )
     return worker.checked(options)
+
+
+def _with_checkpoints(task: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Options with absolute paths of start and teacher, and the start's network as `model`."""
+    given = _with_qat(given)
+    given = {**given, **{k: Path(given[k]).resolve() for k in ("start", "teacher", "qat") if k in given}}
+    alone = [name for name in _OF_THE_TEACHER if name in given]
+    if alone and "teacher" not in given:
+        flag = f"--{alone[0].replace('_', '-')}"
+        raise wrong_pair(flag, "it alone", "--teacher CHECKPOINT beside it", "Say who teaches.")
+    if "start" not in given:
+        return given
+    if "model" in given:
+        raise wrong_pair("--from and --model", "both", "one of them", "The checkpoint names its network.")
+    from train.networks.names import base_name
+    from train.start import read_checkpoint
+
+    return {**given, "model": base_name(read_checkpoint(given["start"], "--from", task).spec.network)}
+
+
+def _with_qat(given: dict[str, Any]) -> dict[str, Any]:
+    """``qat`` is ``start`` and more."""
+    if "qat" not in given:
+        alone = [name for name in _OF_QAT if name in given]
+        if alone:
+            flag = f"--{alone[0].replace('_', '-')}"
+            raise wrong_pair(flag, "it alone", "--qat CHECKPOINT beside it", "Say what to train on.")
+        return given
+    if "start" in given:
+        raise wrong_pair("--qat and --from", "both", "one of them", "--qat starts from its checkpoint.")
+    return {"epochs": _QAT_EPOCHS, **given, "start": given["qat"]}
+
+
+def flag_of(name: str) -> str:
+    """How a field is called on the command line: ``--lr-gamma`` for ``lr_gamma``."""
+    return "--from" if name == "start" else f"--{name.replace('_', '-')}"
 
 
 def require(option: str, value: object, holds: bool, expected: str) -> None:
@@ -196,8 +259,23 @@ _DEFAULTS: dict[str, Any] = {
     "device": "auto",
     "resume": False,
     "overwrite": False,
+    "start": None,
+    "keep_zeros": False,
+    "teacher": None,
+    "distill_temperature": 4.0,
+    "distill_weight": 0.7,
+    "feature_weight": 0.0,
+    "qat": None,
+    "qat_granularity": "per-channel",
+    "qat_weight_bits": 8,
 }
 """What the task itself does not say."""
+
+_OF_THE_TEACHER = ("distill_temperature", "distill_weight", "feature_weight")
+
+_OF_QAT = ("qat_granularity", "qat_weight_bits")
+_QAT_EPOCHS = 3
+"""The weights only have to move to where rounding costs little."""
 
 _CHOICES = {"optimizer": OPTIMIZERS, "scheduler": SCHEDULERS, "precision": PRECISIONS, "device": DEVICES}
 
@@ -217,6 +295,11 @@ _RANGES: tuple[tuple[str, Any, str], ...] = (
     ("seed", lambda v: 0 <= v < 2**32, "from 0 to 4294967295"),
     ("threads", lambda v: v >= 1, "at least 1"),
     ("num_workers", lambda v: v >= 0, "at least 0"),
+    ("distill_temperature", lambda v: v > 0, "a positive number"),
+    ("distill_weight", lambda v: 0 <= v <= 1, "from 0 to 1"),
+    ("feature_weight", lambda v: v >= 0, "at least 0"),
+    ("qat_granularity", lambda v: v in ("per-channel", "per-tensor"), "per-channel or per-tensor"),
+    ("qat_weight_bits", lambda v: v in (8, 4), "8 or 4"),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -54,6 +54,8 @@ class Plan:
         splits: The splits behind all of it.
         module: Makes the Lightning module from task, plan, options and number of workers; None is
             `train.module.TaskModule`. A task with several optimisers brings its own.
+        parent_sha256: Payload hash of the checkpoint that the run starts from; None for a fresh network.
+        facts: For the evidence of the checkpoint, beside what every run records.
     """
 
     spec: Spec
@@ -65,3 +67,5 @@ class Plan:
     validation_loss: Callable[[Mapping[str, Tensor], Sequence[Any]], Tensor] | None
     splits: Splits
     module: Callable[[Task, Plan, TrainOptions, int], LightningModule] | None = None
+    parent_sha256: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from typing import Any
 
 from runtimes import DataError, UsageError
 from sdk.atomic_write import atomic_write
-from train.options import TrainOptions, first_difference
+from train.options import TrainOptions, first_difference, flag_of
 
 RECORD_VERSION = 1
 
@@ -130,7 +130,7 @@ class RunFolder:
         if other is not None:
             name, now, then = other
             raise UsageError(
-                f"Option --resume with --{name.replace('_', '-')}",
+                f"Option --resume with {flag_of(name)}",
                 got=repr(now),
                 expected=f"{then!r}, as the run was started with",
                 fix="Resume with the same options, or start anew with --overwrite.",

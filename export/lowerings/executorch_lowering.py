@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from export.bake import bake, example_input
-from export.lowering import FP32, Lowered, Lowering, Request
-from runtimes import EngineError, EngineMissingError, Program
+from export.bake import bake
+from export.lowering import Lowered, Lowering, Request
+from export.quantization.executorch_routes import Route, take_route
+from export.recipe import ENTROPY, FP32, INT4_WEIGHTS, INT8, INT8_DYNAMIC, PERCENTILE
+from runtimes import EdgewrightError, EngineError, EngineMissingError, Program, UsageError
 from runtimes.errors import first_line
 from runtimes.executorch_runtime import ALL_NODES, DELEGATED_NODES, ExecuTorchRuntime
 from sdk.artifact import pte_file
@@ -21,10 +23,18 @@ from sdk.spec import Spec
 
 
 class ExecuTorchLowering(Lowering):
-    """`.pte` for phones and boards."""
+    """`.pte` for phones and boards.
+
+    Args:
+        weight_bits: Of ``int8`` weights. 4 confines them to 15 steps, in 8 bits of storage: a way to see what
+            so few cost, and whether training wins it back.
+    """
 
     suffix = ".pte"
-    precisions = (FP32,)
+    precisions = (FP32, INT8, INT8_DYNAMIC, INT4_WEIGHTS)
+
+    def __init__(self, weight_bits: int = 8) -> None:
+        self._weight_bits = weight_bits
 
     def check(self, precision: str) -> None:
         """See `Lowering.check`."""
@@ -33,22 +43,15 @@ class ExecuTorchLowering(Lowering):
 
     def lower(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
         """See `Lowering.lower`."""
+        _require_calibrator(request)
         module, baked_spec = bake(network, spec)
         exir = import_exir()
         with quiet_lowering():
             try:
-                edge = exir["lower"](
-                    _export(module, baked_spec, request.max_batch),
-                    partitioner=[exir["partitioner"]()],
-                    constant_methods={pte_file.MANIFEST_METHOD: pte_file.reserve(request.manifest_bytes)},
-                )
-                delegation = exir["delegation"](edge.exported_program().graph_module)
-                delegated = delegation.num_delegated_nodes
-                nodes = delegated + delegation.num_non_delegated_nodes
-                # The counts are known only now; the manager offers no public way to add a constant late
-                # (executorch 1.5), and lowering twice would double the time.
-                edge._config_methods.update({DELEGATED_NODES: delegated, ALL_NODES: nodes})
-                payload = bytes(edge.to_executorch().buffer)
+                route = take_route(module, baked_spec, request, weight_bits=self._weight_bits)
+                payload, facts = _compile(exir, route, request)
+            except EdgewrightError:
+                raise
             except Exception as error:  # the lowering passes raise whatever they like
                 raise EngineError(
                     "ExecuTorch lowering",
@@ -57,21 +60,39 @@ class ExecuTorchLowering(Lowering):
                     fix="See the message, or export to another runtime.",
                 ) from error
         _require_batch(payload, request.max_batch)
-        facts = {
-            "delegate": "XNNPACK",
-            "delegated_fraction": round(delegated / nodes, 4) if nodes else 0.0,
-            "delegated_subgraphs": delegation.num_delegated_subgraphs,
-        }
-        precision = {"requested": request.precision, "weights": {"float32": _parameters(module)}}
-        return Lowered(payload, baked_spec.with_max_batch(request.max_batch), precision, facts)
+        bounded = baked_spec.with_max_batch(request.max_batch)
+        return Lowered(payload, bounded, route.precision, facts, route.calibration)
 
 
-def _export(module: nn.Module, spec: Spec, max_batch: int) -> Any:
-    inputs = example_input(spec, batch=min(2, max_batch))
-    if max_batch == 1:
-        return torch.export.export(module, inputs)
-    batch = torch.export.Dim("batch", min=1, max=max_batch)
-    return torch.export.export(module, inputs, dynamic_shapes=(tuple({0: batch} for _ in inputs),))
+def _compile(exir: dict[str, Any], route: Route, request: Request) -> tuple[bytes, dict[str, Any]]:
+    edge = exir["lower"](
+        route.program,
+        partitioner=[exir["partitioner"]()],
+        constant_methods={pte_file.MANIFEST_METHOD: pte_file.reserve(request.manifest_bytes)},
+    )
+    delegation = exir["delegation"](edge.exported_program().graph_module)
+    delegated = delegation.num_delegated_nodes
+    nodes = delegated + delegation.num_non_delegated_nodes
+    # The counts are known only now; the manager offers no public way to add a constant late (executorch 1.5),
+    # and lowering twice would double the time.
+    edge._config_methods.update({DELEGATED_NODES: delegated, ALL_NODES: nodes})
+    facts = {
+        "delegate": "XNNPACK",
+        "delegated_fraction": round(delegated / nodes, 4) if nodes else 0.0,
+        "delegated_subgraphs": delegation.num_delegated_subgraphs,
+    }
+    return bytes(edge.to_executorch().buffer), facts
+
+
+def _require_calibrator(request: Request) -> None:
+    recipe = request.recipe
+    if recipe.precision == INT8 and recipe.calibrator in (PERCENTILE, ENTROPY):
+        raise UsageError(
+            "Option --calibrator",
+            got=f"{recipe.calibrator} for .pte",
+            expected="minmax or mse",
+            fix="Choose one of the two, or export to onnx alone.",
+        )
 
 
 def _require_batch(payload: bytes, asked: int) -> None:
@@ -88,12 +109,11 @@ def _require_batch(payload: bytes, asked: int) -> None:
         )
 
 
-def _parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
 def import_exir() -> dict[str, Any]:
-    """What lowering needs of executorch: `lower`, `partitioner` (XNNPACK) and `delegation`.
+    """What lowering needs of executorch.
+
+    ``lower``, ``partitioner`` (XNNPACK, which takes fp32, static and dynamic INT8 as it finds them) and
+    ``delegation``.
 
     Raises:
         EngineMissingError: executorch is not installed.

@@ -1,98 +1,61 @@
-"""Lower to ONNX with torch.export's exporter: dynamic batch, one file, named inputs and outputs."""
+"""Lower to ONNX: for ONNX Runtime, and for TensorRT builders on the device."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
-from collections import Counter
-from collections.abc import Iterator
+from typing import Any
 
-import torch
 from torch import nn
 
-from export.bake import bake, example_input
-from export.half import halve
-from export.lowering import FP16, FP32, Lowered, Lowering, Request
-from runtimes import EngineError
-from runtimes.errors import first_line
+from export.half import lower_to_half
+from export.lowering import Lowered, Lowering, Request
+from export.onnx_graph import lower_to_onnx
+from export.quantization.integer_types import cpu_types
+from export.quantization.onnx_dynamic import quantize_dynamic_graph
+from export.quantization.onnx_int8 import lower_int8_for_cpu
+from export.quantization.onnx_precision import node_precisions, weight_types
+from export.quantization.onnx_weights import store_weights_as_int4, store_weights_as_int8
+from export.recipe import FP16, FP32, INT4_WEIGHTS, INT8, INT8_DYNAMIC, INT8_WEIGHTS
 from sdk.spec import Spec
-
-_NUMPY_NAMES = {"float": "float32", "double": "float64"}
 
 
 class OnnxLowering(Lowering):
-    """`.onnx` for ONNX Runtime, and for TensorRT builders on the device."""
+    """`.onnx` in every precision that ONNX Runtime has."""
 
     suffix = ".onnx"
-    precisions = (FP32, FP16)
+    precisions = (FP32, FP16, INT8, INT8_DYNAMIC, INT8_WEIGHTS, INT4_WEIGHTS)
 
     def lower(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
         """See `Lowering.lower`. The batch is free: `max_batch` binds only engines that plan ahead."""
-        payload, baked_spec = lower_to_onnx(network, spec, request.precision)
-        precision = {"requested": request.precision, "weights": _weight_types(payload)}
-        return Lowered(payload, baked_spec, precision)
+        recipe = request.recipe
+        calibration: dict[str, Any] = {}
+        details: dict[str, Any] = {}
+        if recipe.precision == INT8:
+            payload, baked_spec, calibration = lower_int8_for_cpu(network, spec, recipe, request.calibration)
+            details = {"granularity": recipe.granularity, "kept": list(recipe.keep)}
+        elif recipe.precision == FP16:
+            payload, baked_spec, details, calibration = lower_to_half(network, spec, request.calibration)
+        else:
+            payload, baked_spec = lower_to_onnx(network, spec)
+            payload = _shrink(payload, recipe.precision, recipe.granularity)
+        record = {**_precision_record(payload, recipe.precision), **details}
+        return Lowered(payload, baked_spec, record, calibration=calibration)
 
 
-def lower_to_onnx(network: nn.Module, spec: Spec, precision: str) -> tuple[bytes, Spec]:
-    """A complete ONNX model, and the spec of its graph.
-
-    Args:
-        network: The checkpoint's network, fp32, eval mode.
-        spec: Its spec.
-        precision: ``fp16`` makes the network strongly typed half; inputs, outputs, normalisation and
-            activation stay as they are in ``fp32``.
-
-    Raises:
-        EngineError: The exporter refuses the network.
-    """
-    module, baked_spec = bake(network, spec, fold=precision == FP32)
-    if precision == FP16:
-        module = halve(module)
-    graph = baked_spec.graph()
-    inputs = example_input(baked_spec, batch=2)
-    batch = torch.export.Dim("batch")
-    with _quiet():
-        try:
-            program = torch.onnx.export(
-                module,
-                inputs,
-                dynamo=True,
-                input_names=[info.name for info in graph.inputs],
-                output_names=[info.name for info in graph.outputs],
-                dynamic_shapes=(tuple({0: batch} for _ in inputs),),
-                external_data=False,
-                verbose=False,
-            )
-        except Exception as error:  # the exporter wraps every failure in classes of its own
-            raise EngineError(
-                "ONNX export",
-                got=first_line(error),
-                expected="a network torch.export can trace",
-                fix="Remove data-dependent control flow from the network.",
-            ) from error
-    assert program is not None
-    model = program.model_proto
-    # A model larger than protobuf's limit would need a second file; one artifact is one file.
-    return model.SerializeToString(), baked_spec
+def _shrink(payload: bytes, precision: str, granularity: str) -> bytes:
+    if precision == INT8_DYNAMIC:
+        return quantize_dynamic_graph(payload, granularity)
+    if precision == INT8_WEIGHTS:
+        return store_weights_as_int8(payload, granularity)
+    return store_weights_as_int4(payload) if precision == INT4_WEIGHTS else payload
 
 
-def _weight_types(payload: bytes) -> dict[str, int]:
-    """Number of weights by element type, read back from the serialised model; shape constants left out."""
-    import onnx
-
-    model = onnx.load_from_string(payload)
-    counts: Counter[str] = Counter()
-    for weight in model.graph.initializer:
-        name = onnx.TensorProto.DataType.Name(weight.data_type).lower()
-        if name != "int64":
-            counts[_NUMPY_NAMES.get(name, name)] += int(torch.Size(weight.dims).numel())
-    return dict(counts)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter prints progress for its developers; ours is shown by the pipeline."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
+def _precision_record(payload: bytes, precision: str) -> dict[str, Any]:
+    """What was asked for, and what the finished graph holds."""
+    record: dict[str, Any] = {
+        "requested": precision,
+        "nodes": node_precisions(payload),
+        "weights": weight_types(payload),
+    }
+    if precision in (INT8, INT8_DYNAMIC):
+        record["types"] = cpu_types().to_json()
+    return record

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
-from export.lowering import FP16, FP32, Lowered, Lowering, Request
-from export.lowerings.onnx_lowering import lower_to_onnx
+from export.lowering import FP16, FP32, INT8, Lowered, Lowering, Request
 from runtimes.cuda_memory import gpu_count
 from runtimes.tensorrt_build_process import build_in_subprocess
 from runtimes.tensorrt_builder import choose_package
@@ -17,7 +18,7 @@ class TensorRTLowering(Lowering):
     """`.trt` for NVIDIA GPUs: for the one at hand, or with TensorRT-RTX for those of PCs ahead of time."""
 
     suffix = ".trt"
-    precisions = (FP32, FP16)
+    precisions = (FP32, FP16, INT8)
 
     def check(self, precision: str) -> None:
         """See `Lowering.check`."""
@@ -25,14 +26,36 @@ class TensorRTLowering(Lowering):
         choose_package(None, gpu_count() > 0)
 
     def lower(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
-        """See `Lowering.lower`. FP16 is written into the graph, which TensorRT then builds as it is typed."""
-        onnx_bytes, baked_spec = lower_to_onnx(network, spec, request.precision)
-        options = BuildOptions(request.precision, request.max_batch)
-        built = build_in_subprocess(onnx_bytes, options)
+        """See `Lowering.lower`. Precision is written into the graph, which TensorRT builds as it is typed."""
+        onnx_bytes, baked_spec, record, calibration = _graph(network, spec, request)
+        kept = tuple(record.get("kept_nodes", ()))
+        built = build_in_subprocess(onnx_bytes, BuildOptions(request.precision, request.max_batch, kept=kept))
         facts = {
             "builder": built.tools,
             "built_for": list(built.targets),
             "build_s": round(built.build_s, 2),
         }
         bounded = baked_spec.with_max_batch(built.max_batch)
-        return Lowered(built.plan, bounded, built.precision_record(), facts)
+        return Lowered(built.plan, bounded, {**record, **built.precision_record()}, facts, calibration)
+
+
+def _graph(
+    network: nn.Module, spec: Spec, request: Request
+) -> tuple[bytes, Spec, dict[str, Any], dict[str, Any]]:
+    """The graph to build, its spec, the record of what stays in fp32, and that of the calibration."""
+    from export.half import lower_to_half
+    from export.onnx_graph import lower_to_onnx
+    from export.quantization.onnx_int8 import lower_int8_for_tensorrt
+
+    if request.precision == FP16:
+        return lower_to_half(network, spec, request.calibration)
+    if request.precision == INT8:
+        payload, baked_spec, calibration = lower_int8_for_tensorrt(
+            network, spec, request.recipe, request.calibration
+        )
+        recipe = request.recipe
+        record = {"granularity": recipe.granularity, "kept": list(recipe.keep)}
+        by_layer = calibration.get("kept_nodes", {})
+        record["kept_nodes"] = [name for names in by_layer.values() for name in names]
+        return payload, baked_spec, record, calibration
+    return (*lower_to_onnx(network, spec), {}, {})

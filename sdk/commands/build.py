@@ -7,6 +7,7 @@ engine, and one that is past its tolerance is not written; without a GPU the art
 Examples:
   edgewright build product.onnx
   edgewright build product.onnx --precision fp16 --max-batch 8 --out product_fp16.trt
+  edgewright build product_pruned24.onnx --sparse
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx", type=Path, help="artifact written by export")
     parser.add_argument(
         "--precision",
-        choices=("fp32", "fp16"),
-        help="of convolutions and matrix products (default: what the graph is in)",
+        choices=("fp32", "fp16", "int8"),
+        help="of convolutions and matrix products (default: what the graph is in; int8 takes a graph that "
+        "was quantised for TensorRT)",
     )
     parser.add_argument(
         "--max-batch",
@@ -50,6 +52,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="most GPU memory for layers to work in (default: TensorRT's choice)",
     )
+    parser.add_argument(
+        "--sparse",
+        action="store_true",
+        help="allow kernels for weights that are 2:4 sparse (Ampere and later)",
+    )
     parser.add_argument("--out", metavar="FILE", type=Path, help="default: MODEL.trt beside the model")
     parser.add_argument("--overwrite", action="store_true", help="replace an engine that is there already")
     parser.add_argument("--json", action="store_true", help="print a JSON object instead of lines")
@@ -61,9 +68,10 @@ def run(args: argparse.Namespace) -> int:
     from runtimes.tensorrt_options import BuildOptions
     from sdk.artifact import read_artifact, write_artifact
 
-    options = BuildOptions(args.precision, args.max_batch, workspace_mb=args.workspace_mb)
+    options = BuildOptions(args.precision, args.max_batch, workspace_mb=args.workspace_mb, sparse=args.sparse)
     out = _out_path(args.model, args.out, args.overwrite)
     model = read_artifact(args.model)
+    options = replace(options, kept=tuple(model.manifest.evidence.precision.get("kept_nodes", ())))
     built = build_in_subprocess(model.payload, options)
     manifest, replay = _proved(built, _manifest(model, built))
     artifact = write_artifact(out, built.plan, manifest)
@@ -117,6 +125,7 @@ def _manifest(model: Artifact, built: BuiltEngine) -> Manifest:
             "onnx_sha256": model.manifest.payload_sha256,
             "built_for": list(built.targets),
             "build_s": round(built.build_s, 2),
+            "sparse_kernels_allowed": built.sparse,
         },
     )
     return replace(model.manifest, spec=model.spec.with_max_batch(built.max_batch), evidence=evidence)
@@ -176,6 +185,9 @@ def _summary(report: dict[str, Any]) -> str:
         f"{kind} {', '.join(f'{count} × {dtype}' for dtype, count in dtypes.items())}"
         for kind, dtypes in report["precision"]["layers"].items()
     )
+    kept, other = (report["precision"][name] for name in ("kept_nodes", "not_as_requested"))
+    notes = [f"  kept       in higher precision: {', '.join(kept)}"] * bool(kept)
+    notes += [f"  not as asked for: {', '.join(other)}"] * bool(other)
     found = report["worst_difference"]
     proof = report["status"] if found is None else f"{report['status']}, worst difference {found:.2e}"
     tools = " ".join(f"{name} {version}" for name, version in report["tools"].items())
@@ -184,6 +196,7 @@ def _summary(report: dict[str, Any]) -> str:
             f"{report['artifact']}: {report['size_bytes'] / 1e6:.2f} MB, {proof}",
             f"  precision  {report['precision']['requested']}: {layers} (read from the "
             f"{report['precision']['read_from']})",
+            *notes,
             f"  batch      1 to {report['max_batch']}",
             f"  built      in {report['build_s']:.1f} s with {tools} for {', '.join(report['built_for'])}",
         )

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from export.pipeline import export_artifacts
+from export.recipe import Recipe
 from runtimes import ArtifactError, DataError, DeviceError, EngineMissingError, ProofError, UsageError
 from sdk import Predictor, read_artifact
 from sdk.artifact import NOT_RUN, PROVED, write_artifact
@@ -82,14 +83,16 @@ def test_export_pte_manifest_is_read_by_executorch_itself(checkpoint: Path) -> N
 
 
 @needs_rtx
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_export_trt_reads_back_the_precision_it_built(checkpoint: Path, precision: str) -> None:
-    (exported,) = export_artifacts(checkpoint, ["trt"], precision=precision)
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", "float32"), ("fp16", "float16"), ("int8", "int8")])
+def test_export_trt_reads_back_the_precision_it_built(checkpoint: Path, precision: str, dtype: str) -> None:
+    (exported,) = export_artifacts(checkpoint, ["trt"], recipe=Recipe(precision))
     found = exported.evidence.precision
     assert found["requested"] == precision
-    assert (
-        json.dumps(found).count("float16") > 0 if precision == "fp16" else "float16" not in json.dumps(found)
-    )
+    assert found["not_as_requested"] == []
+    assert {kind: set(counts) for kind, counts in found["layers"].items()} == {
+        "CONVOLUTION": {dtype},
+        "MATRIX_MULTIPLY": {dtype},
+    }
     if exported.evidence.status == NOT_RUN:
         assert exported.evidence.parity is None
         assert exported.evidence.metrics == ()
@@ -98,7 +101,7 @@ def test_export_trt_reads_back_the_precision_it_built(checkpoint: Path, precisio
 
 
 def test_export_fp16_onnx_is_half_inside_and_float_outside(checkpoint: Path) -> None:
-    (exported,) = export_artifacts(checkpoint, ["onnx"], precision="fp16")
+    (exported,) = export_artifacts(checkpoint, ["onnx"], recipe=Recipe("fp16"))
     weights = exported.evidence.precision["weights"]
     assert weights["float16"] > 100 * weights.get("float32", 0)
     assert exported.evidence.parity is not None

@@ -1,30 +1,30 @@
-"""Half precision as types in the graph, and the two ways to a TensorRT engine."""
+"""The two ways to a TensorRT engine, and the precisions that they read back."""
 
 # ruff: noqa: E402 - skipped as a whole without torch, which these imports need
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from export.bake import bake, example_input
-from export.half import HalfNetwork, halve
+from export.calibration import CalibrationSet
 from export.lowering import Request
 from export.lowerings.tensorrt_lowering import TensorRTLowering
 from export.lowerings.torch2trt_lowering import Torch2trtLowering
+from export.recipe import Recipe
 from runtimes import Dim, EngineError, EngineMissingError, ProofError, TensorInfo, UsageError
 from sdk.inputs.image import ImageInput
 from sdk.outputs.classification import ClassificationOutput
 from sdk.spec import SPEC_VERSION, Graph, Network, Spec
 from tests.export.torch2trt_stand_in import install_torch2trt
 
-REQUEST = Request(precision="fp16", max_batch=4, manifest_bytes=0)
-# Half rounds at 5e-4 of a value; through three layers and a softmax a few of these remain.
-HALF_TOLERANCE = 5e-3
+REQUEST = Request(Recipe("fp16"), max_batch=4, manifest_bytes=0)
 
 
 @pytest.fixture
@@ -55,66 +55,51 @@ def network() -> Any:
         ).eval()
 
 
-def test_halve_keeps_ends_and_normalisation_in_fp32(network: Any, spec: Spec) -> None:
-    baked, baked_spec = bake(network, spec, fold=False)
-    half = halve(baked)
-    image = example_input(baked_spec, batch=3)
-    seen: list[Any] = []
-    half.network.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].dtype))
-    with torch.no_grad():
-        answers, wanted = half(*image), baked(*image)
-    assert seen == [torch.float16]
-    assert image[0].dtype == torch.uint8
-    assert answers.dtype == torch.float32
-    # A standard deviation of 0.02 turns pixels into numbers up to 35: in half from the start, or with the
-    # raw 0..255 range in the convolution, the answers would be further off.
-    torch.testing.assert_close(answers, wanted, rtol=0, atol=HALF_TOLERANCE)
-    assert {p.dtype for p in half.network.parameters()} == {torch.float16}
-    assert {p.dtype for p in baked.parameters()} == {p.dtype for p in network.parameters()} == {torch.float32}
+@pytest.fixture
+def calibration() -> CalibrationSet:
+    generator = np.random.default_rng(2)
+    items = [generator.integers(0, 256, (8, 8)).astype(np.uint8) for _ in range(32)]
+    return CalibrationSet("train", items, hashlib.sha256(np.stack(items).tobytes()).hexdigest())
 
 
-def test_half_network_casts_every_kind_of_output() -> None:
-    class Many(torch.nn.Module):
-        def forward(self, x: Any, index: Any) -> Any:
-            return {"pair": (x * 2, [x]), "index": index, "none": None}
-
-    outputs = HalfNetwork(Many())(torch.ones(2), torch.ones(2, dtype=torch.int64))
-    assert outputs["pair"][0].dtype == outputs["pair"][1][0].dtype == torch.float32
-    assert outputs["index"].dtype == torch.int64
-    assert outputs["none"] is None
-
-
-@pytest.mark.parametrize("value", [7e4, float("inf"), float("nan")])
-def test_half_network_refuses_weights_out_of_range(network: Any, value: float) -> None:
-    with torch.no_grad():
-        network[5].weight[1, 2] = value
-    with pytest.raises(ProofError, match=r"Weight '5\.weight': got magnitude .*expected at most 65504"):
-        HalfNetwork(network)
-
-
-@pytest.mark.parametrize(("precision", "dtype"), [("fp32", "float32"), ("fp16", "float16")])
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", "float32"), ("fp16", "float16"), ("int8", "int8")])
 def test_tensorrt_lowering_builds_what_was_asked_for(
-    network: Any, spec: Spec, precision: str, dtype: str
+    network: Any, spec: Spec, calibration: CalibrationSet, precision: str, dtype: str
 ) -> None:
     pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
     lowering = TensorRTLowering()
     lowering.check(precision)
-    lowered = lowering.lower(network, spec, Request(precision, 4, 0))
+    lowered = lowering.lower(network, spec, Request(Recipe(precision), 4, 0, calibration))
     assert lowered.payload[1:4] == b"trt"
     assert lowered.precision["requested"] == precision
     assert {kind: set(counts) for kind, counts in lowered.precision["layers"].items()} == {
         "CONVOLUTION": {dtype},
         "MATRIX_MULTIPLY": {dtype},
     }
+    assert lowered.precision["not_as_requested"] == []
+    if precision != "fp32":
+        assert lowered.calibration["data_sha256"] == calibration.sha256
     graph = lowered.spec.graph()
     assert graph.inputs == (TensorInfo("image", "uint8", (Dim(1, 4), 8, 8, 1)),)
     assert graph.outputs == (TensorInfo("scores", "float32", (Dim(1, 4), 3)),)
     assert set(lowered.facts["builder"]) <= {"tensorrt", "tensorrt_rtx"}
 
 
+def test_tensorrt_lowering_names_the_layers_it_kept(
+    network: Any, spec: Spec, calibration: CalibrationSet
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
+    request = Request(Recipe("int8", keep=("5",)), 4, 0, calibration)
+    precision = TensorRTLowering().lower(network, spec, request).precision
+    assert precision["layers"] == {"CONVOLUTION": {"int8": 1}, "MATRIX_MULTIPLY": {"float32": 1}}
+    assert precision["kept"] == ["5"]
+    assert len(precision["kept_nodes"]) == 1
+    assert precision["not_as_requested"] == []
+
+
 def test_tensorrt_lowering_checks_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match=r"int8 for \.trt, expected one of fp32, fp16"):
-        TensorRTLowering().check("int8")
+    with pytest.raises(UsageError, match=r"int4-weights for \.trt, expected one of fp32, fp16, int8"):
+        TensorRTLowering().check("int4-weights")
     for name in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(EngineMissingError, match="tensorrt_rtx"):

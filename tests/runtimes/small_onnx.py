@@ -55,6 +55,53 @@ def small_cnn(dtype: str = "float32", *, batch: int | None = None, operator: str
     return bytes(model.SerializeToString())
 
 
+def small_int8_cnn(
+    quantised: tuple[str, ...] = ("conv1", "fc"), *, unsigned: bool = False, bias_int32: bool = False
+) -> bytes:
+    """`small_cnn` with quantise/dequantise pairs before each of `quantised` and behind its weights.
+
+    Args:
+        quantised: Nodes that an engine can then compute in int8.
+        unsigned: Activations in uint8 around a zero-point, as ONNX Runtime likes them on x86 CPUs.
+        bias_int32: The matrix product's bias as dequantised int32, likewise.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load_from_string(small_cnn())
+    graph, nodes = model.graph, []
+    data_type, zero = (np.uint8, 128) if unsigned else (np.int8, 0)
+
+    def constant(name: str, value: Any) -> str:
+        graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def dequantised(tensor: str, scale: float, kind: Any, zero_point: int) -> str:
+        parts = [constant(f"{tensor}_scale", np.float32(scale)), constant(f"{tensor}_zero", kind(zero_point))]
+        nodes.append(helper.make_node("QuantizeLinear", [tensor, *parts], [f"{tensor}_q"], f"{tensor}_Q"))
+        nodes.append(
+            helper.make_node("DequantizeLinear", [f"{tensor}_q", *parts], [f"{tensor}_dq"], f"{tensor}_DQ")
+        )
+        return f"{tensor}_dq"
+
+    for node in graph.node:
+        if node.name in quantised:
+            node.input[0] = dequantised(node.input[0], 0.02, data_type, zero)
+            node.input[1] = dequantised(node.input[1], 0.02, np.int8, 0)
+        if node.name == "fc" and bias_int32:
+            parts = [
+                constant("bias_q", np.zeros(CLASSES, np.int32)),
+                constant("bias_scale", np.float32(1e-4)),
+            ]
+            nodes.append(helper.make_node("DequantizeLinear", parts, ["bias_dq"], "bias_DQ"))
+            node.input[2] = "bias_dq"
+        nodes.append(node)
+    made = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(made)
+    return bytes(model.SerializeToString())
+
+
 def small_cnn_answers(image: Any) -> Any:
     """The fp32 graph in numpy.
 

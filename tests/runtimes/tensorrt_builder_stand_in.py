@@ -18,7 +18,11 @@ import pytest
 from tests.runtimes.tensorrt_stand_in import DataType, TensorRTStandIn, install, make_plan
 
 _NAMES = {"float32": "FLOAT", "float16": "HALF"}
-_ENGINE_TEXT = {"FLOAT": "Row major linear FP32", "HALF": "Row major linear FP16 format"}
+_ENGINE_TEXT = {
+    "FLOAT": "Row major linear FP32",
+    "HALF": "Row major linear FP16 format",
+    "INT8": "Four wide channel vectorized row major Int8 format",
+}
 
 
 def make_graph(dtype: str) -> bytes:
@@ -33,12 +37,32 @@ def make_graph(dtype: str) -> bytes:
     ).encode()
 
 
+def make_int8_graph() -> bytes:
+    """A convolution whose data and weights are dequantised, and a matrix product that stays in float32."""
+    return json.dumps(
+        [
+            ["data", "DEQUANTIZE", "float32"],
+            ["weights", "DEQUANTIZE", "float32"],
+            ["reordered", "SHUFFLE", "float32", "weights"],
+            ["conv1", "CONVOLUTION", "float32", "data", "reordered"],
+            ["flat", "SHUFFLE", "float32", "conv1"],
+            ["fc", "MATRIX_MULTIPLY", "float32", "flat", "weights"],
+        ]
+    ).encode()
+
+
 class _Layer:
-    def __init__(self, name: str, kind: str, dtype: str, typed: bool) -> None:
+    def __init__(self, name: str, kind: str, dtype: str, inputs: list[str], typed: bool) -> None:
         self.name, self.type, self.num_outputs = name, SimpleNamespace(name=kind), 1
+        self.metadata = f"[ONNX Layer: {name}]"
         known = typed or kind == "CAST"
-        self._output = SimpleNamespace(dtype=DataType[_NAMES[dtype]] if known else DataType.FLOAT)
+        self._output = SimpleNamespace(name=name, dtype=DataType[_NAMES[dtype]] if known else DataType.FLOAT)
+        self._inputs = [SimpleNamespace(name=made_by) for made_by in inputs]
+        self.num_inputs = len(inputs)
         self.precision: Any = None
+
+    def get_input(self, index: int) -> Any:
+        return self._inputs[index]
 
     def get_output(self, index: int) -> Any:
         return self._output
@@ -90,7 +114,7 @@ class TensorRTBuilderStandIn(TensorRTStandIn):
         """Give it the flags that its version has."""
         major = int(self.__version__.split(".")[0])
         self.BuilderFlag = enum.Enum(
-            "BuilderFlag", "TF32 FP16 OBEY_PRECISION_CONSTRAINTS" if major <= 10 else "TF32"
+            "BuilderFlag", "TF32 FP16 INT8 OBEY_PRECISION_CONSTRAINTS" if major <= 10 else "TF32"
         )
         self.NetworkDefinitionCreationFlag = enum.IntEnum(
             "NetworkDefinitionCreationFlag",
@@ -108,7 +132,10 @@ class TensorRTBuilderStandIn(TensorRTStandIn):
 
     def OnnxParser(self, network: _Network, logger: Any) -> Any:  # noqa: N802
         def parse(data: bytes) -> bool:
-            network.layers = [_Layer(*entry, network.typed) for entry in json.loads(data)]
+            network.layers = [
+                _Layer(name, kind, dtype, [*inputs], network.typed)
+                for name, kind, dtype, *inputs in json.loads(data)
+            ]
             return True
 
         return SimpleNamespace(parse=parse, num_errors=0)
@@ -124,15 +151,22 @@ class TensorRTBuilderStandIn(TensorRTStandIn):
         return self.config
 
     def _build(self, network: _Network, config: _Config) -> bytes:
+        makers = {layer.name: layer for layer in network.layers}
         obeys = {"FP16", "OBEY_PRECISION_CONSTRAINTS"} <= config.flags and not self.ignores_fp16
         layers = []
         for layer in network.layers:
             dtype = layer.get_output(0).dtype
             if not network.typed:
                 dtype = layer.precision if obeys and layer.precision else DataType.FLOAT
-            text = _ENGINE_TEXT[dtype.name]
+            if layer.name == "conv1" and "data" in makers and (network.typed or "INT8" in config.flags):
+                dtype = DataType.INT8  # it fuses what dequantises
             layers.append(
-                {"Name": layer.name, "LayerType": layer.type.name, "Outputs": [{"Format/Datatype": text}]}
+                {
+                    "Name": layer.name,
+                    "LayerType": layer.type.name,
+                    "Outputs": [{"Format/Datatype": _ENGINE_TEXT[dtype.name]}],
+                    "Metadata": layer.metadata,
+                }
             )
         return make_plan(self.__version__, layers=layers)
 

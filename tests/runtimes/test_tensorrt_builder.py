@@ -25,12 +25,13 @@ from runtimes import (
 from runtimes.cuda_memory import gpu_count
 from runtimes.errors import DeviceError
 from runtimes.tensorrt_build_process import build_in_subprocess
-from runtimes.tensorrt_builder import AHEAD_OF_TIME, FROM_ENGINE, FROM_NETWORK, BuiltEngine, build_engine
-from runtimes.tensorrt_layers import Layer, check_precision, precision_counts
+from runtimes.tensorrt_builder import FROM_ENGINE, FROM_NETWORK, BuiltEngine, build_engine
+from runtimes.tensorrt_config import AHEAD_OF_TIME
+from runtimes.tensorrt_layers import Layer, check_precision, not_as_requested, precision_counts
 from runtimes.tensorrt_options import DEFAULT_MAX_BATCH, BuildOptions
 from runtimes.tensorrt_package import maker_of
-from tests.runtimes.small_onnx import small_cnn
-from tests.runtimes.tensorrt_builder_stand_in import install_builder, make_graph
+from tests.runtimes.small_onnx import small_cnn, small_int8_cnn
+from tests.runtimes.tensorrt_builder_stand_in import install_builder, make_graph, make_int8_graph
 
 try:
     import tensorrt_rtx
@@ -80,7 +81,89 @@ def test_build_without_gpu_is_for_several_generations(precision: str, dtype: str
         "requested": precision,
         "layers": {"CONVOLUTION": {dtype: 1}, "MATRIX_MULTIPLY": {dtype: 1}},
         "read_from": FROM_NETWORK,
+        "kept_nodes": [],
+        "not_as_requested": [],
     }
+
+
+@needs_rtx
+@pytest.mark.parametrize("precision", ["int8", None], ids=["asked for", "as the graph is"])
+def test_build_of_a_quantised_graph_reads_int8_back(precision: str | None) -> None:
+    built = build(small_int8_cnn(), precision=precision)
+    assert built.precision == "int8"
+    assert {(layer.name, layer.dtype) for layer in built.layers if layer.computes} == {
+        ("conv1", "int8"),
+        ("fc", "int8"),
+    }
+    assert built.precision_record()["not_as_requested"] == []
+    if not has_gpu():
+        assert built.targets == AHEAD_OF_TIME["int8"]
+
+
+@needs_rtx
+@pytest.mark.parametrize("kept", [(), ("fc",)], ids=["unforeseen", "kept"])
+def test_build_lists_what_did_not_become_int8(kept: tuple[str, ...]) -> None:
+    record = build(small_int8_cnn(("conv1",)), kept=kept).precision_record()
+    assert record["layers"] == {"CONVOLUTION": {"int8": 1}, "MATRIX_MULTIPLY": {"float32": 1}}
+    assert (record["kept_nodes"], record["not_as_requested"]) == (["fc"], []) if kept else ([], ["fc"])
+
+
+@needs_rtx
+@pytest.mark.parametrize(
+    "options", [{"unsigned": True}, {"bias_int32": True}], ids=["unsigned with zero-point", "int32 bias"]
+)
+def test_build_refuses_a_graph_quantised_for_a_cpu(options: dict[str, Any]) -> None:
+    with pytest.raises(EngineError) as caught:
+        build(small_int8_cnn(**options))
+    message = str(caught.value)
+    assert "expected an int8 graph made for TensorRT: signed, zero-points of 0, biases in float" in message
+    assert "`edgewright export CHECKPOINT --to trt --precision int8`" in message
+    assert "\n" not in message
+
+
+@needs_rtx
+def test_build_of_islands_needs_them_declared() -> None:
+    mixed = _half_with_wide_product()
+    with pytest.raises(ProofError, match=r"got 'fc' \(float32\), expected every convolution"):
+        build(mixed, precision="fp16")
+    built = build(mixed, precision="fp16", kept=("fc",))
+    record = built.precision_record()
+    assert record["layers"] == {"CONVOLUTION": {"float16": 1}, "MATRIX_MULTIPLY": {"float32": 1}}
+    assert (record["kept_nodes"], record["not_as_requested"]) == (["fc"], [])
+    if not has_gpu():
+        assert "SM75" not in built.targets
+
+
+def _half_with_wide_product() -> bytes:
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load_from_string(small_cnn("float16"))
+    nodes = {node.name: node for node in model.graph.node}
+    nodes["cast_up"].input[0], nodes["cast_up"].output[0] = "flat", "wide_flat"
+    nodes["fc"].input[0], nodes["fc"].output[0] = "wide_flat", "wide"
+    for weight in model.graph.initializer:
+        if weight.name in ("matrix", "bias"):
+            values = numpy_helper.to_array(weight).astype("float32")
+            weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+    ordered = [nodes.pop(name) for name in ("cast_up", "fc", "softmax")]
+    made = [onnx.NodeProto.FromString(node.SerializeToString()) for node in [*nodes.values(), *ordered]]
+    del model.graph.node[:]
+    model.graph.node.extend(made)
+    return bytes(model.SerializeToString())
+
+
+@needs_rtx
+def test_build_may_use_sparse_kernels() -> None:
+    built = build(small_cnn("float16"), sparse=True)
+    assert built.sparse
+    assert built.precision == "fp16"
+
+
+def test_build_says_when_there_are_no_sparse_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_builder(monkeypatch, "10.3.0")
+    with pytest.raises(UsageError, match="'sparse': got tensorrt 10.3.0, which has no kernels for sparse"):
+        build_engine(make_graph("float32"), BuildOptions(sparse=True))
 
 
 @needs_rtx
@@ -105,15 +188,21 @@ def test_build_keeps_a_fixed_batch() -> None:
 @needs_rtx
 @pytest.mark.parametrize(
     ("dtype", "asked", "got"),
-    [("float32", "fp16", "fp32"), ("float16", "fp32", "fp16")],
-    ids=["fp16", "fp32"],
+    [
+        ("float32", "fp16", "fp32"),
+        ("float16", "fp32", "fp16"),
+        ("int8", "fp32", "int8"),
+        ("float32", "int8", "fp32"),
+    ],
+    ids=["fp16", "fp32", "fp32 of int8", "int8"],
 )
 def test_build_refuses_what_the_graph_is_not(dtype: str, asked: str, got: str) -> None:
     with pytest.raises(UsageError) as caught:
-        build(small_cnn(dtype), precision=asked)
+        build(small_int8_cnn() if dtype == "int8" else small_cnn(dtype), precision=asked)
     message = str(caught.value)
     assert message.startswith(f"ONNX graph: got one in {got}, expected one in {asked}: {RTX} ")
-    assert message.endswith(f"Run `edgewright export CHECKPOINT --to onnx --precision {asked}` first.")
+    target = "trt" if asked == "int8" else "onnx"
+    assert message.endswith(f"Run `edgewright export CHECKPOINT --to {target} --precision {asked}` first.")
 
 
 @needs_rtx
@@ -150,7 +239,7 @@ def test_build_refuses_an_unknown_generation() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "int8"}, "'precision': got 'int8', expected fp32 or fp16"),
+        ({"precision": "int4"}, "'precision': got 'int4', expected one of fp32, fp16, int8"),
         ({"max_batch": 0}, "'max_batch': got 0, expected a whole number from 1"),
         ({"workspace_mb": True}, "'workspace_mb': got True"),
         ({"max_batch": 2, "opt_batch": 3}, "'opt_batch': got 3, expected at most max_batch, 2"),
@@ -184,6 +273,47 @@ def test_check_precision_judges_compute_layers_alone() -> None:
     layers = [Layer("c", "CONVOLUTION", "float16"), Layer("s", "SOFTMAX", "float32")]
     check_precision("fp16", layers)
     assert precision_counts(layers) == {"CONVOLUTION": {"float16": 1}, "SOFTMAX": {"float32": 1}}
+
+
+def test_check_precision_of_int8_takes_layers_that_were_not_quantised() -> None:
+    layers = [Layer("a", "CONVOLUTION", "int8"), Layer("b", "CONVOLUTION", "float32")]
+    check_precision("int8", layers)
+    assert not_as_requested("int8", layers) == ["b"]
+    assert not_as_requested("int8", layers, ["b"]) == []
+    with pytest.raises(ProofError, match=r"got 'b' \(float32\), expected at least one convolution"):
+        check_precision("int8", layers[1:], ["b"])
+
+
+def test_check_precision_knows_a_kept_node_in_a_fused_layer() -> None:
+    origin = "[ONNX Layer: pad_1]\x1e[ONNX Layer: conv_1]"
+    layers = [Layer("c", "CONVOLUTION", "float16"), Layer("fused", "CONVOLUTION", "float32", origin)]
+    check_precision("fp16", layers, ["conv_1"])
+    with pytest.raises(ProofError, match="'fused'"):
+        check_precision("fp16", layers, ["conv"])
+    with pytest.raises(ProofError, match="'fused'"):
+        check_precision("fp16", layers[1:], ["conv_1"])
+
+
+@pytest.mark.parametrize(
+    ("version", "flags"), [("8.6.1", {"INT8"}), ("10.3.0", set())], ids=["8.6 by permission", "10 by types"]
+)
+def test_int8_is_read_from_the_engine(monkeypatch: pytest.MonkeyPatch, version: str, flags: set[str]) -> None:
+    trt = install_builder(monkeypatch, version)
+    built = build_engine(make_int8_graph(), BuildOptions())
+    assert trt.config.flags == flags
+    assert (built.precision, built.read_from) == ("int8", FROM_ENGINE)
+    record = built.precision_record()
+    assert record["layers"] == {"CONVOLUTION": {"int8": 1}, "MATRIX_MULTIPLY": {"float32": 1}}
+    assert record["not_as_requested"] == ["fc"]
+
+
+def test_switch_leaves_kept_layers_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_builder(monkeypatch, "8.6.1")
+    built = build_engine(make_graph("float32"), BuildOptions("fp16", kept=("fc",)))
+    assert {layer.name: layer.dtype for layer in built.layers if layer.computes} == {
+        "conv1": "float16",
+        "fc": "float32",
+    }
 
 
 @pytest.mark.parametrize(

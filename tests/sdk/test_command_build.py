@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from sdk.commands.build import FP16_TOLERANCE
 from sdk.inputs.image import ImageInput
 from sdk.outputs.classification import ClassificationOutput
 from sdk.spec import SPEC_VERSION, Graph, Network, Spec
-from tests.runtimes.small_onnx import small_cnn
+from tests.runtimes.small_onnx import small_cnn, small_int8_cnn
 from tests.runtimes.tensorrt_stand_in import NO_DEVICE, TensorRTStandIn, install, make_plan
 
 PARENT = "ab" * 32
@@ -39,7 +40,9 @@ TOLERANCE = 1e-3  # of the .onnx artifact; the stand-in is exact
 MATRIX = np.random.default_rng(3).normal(size=(64, 3)) / 1000
 
 
-def make_model(path: Path, onnx_bytes: bytes, offset: float = 0.0) -> Path:
+def make_model(
+    path: Path, onnx_bytes: bytes, offset: float = 0.0, precision: dict[str, Any] | None = None
+) -> Path:
     """An .onnx artifact with two golden samples, `offset` away from what the stand-in answers."""
     image = ImageInput(
         "grey",
@@ -70,7 +73,9 @@ def make_model(path: Path, onnx_bytes: bytes, offset: float = 0.0) -> Path:
         Network("small_cnn", {}),
     )
     samples = tuple(_sample(seed, offset) for seed in range(2))
-    evidence = Evidence(PROVED, "2026-01-02T03:04:05+00:00", PARENT, {}, TOLERANCE, None, (), {"onnx": "1"})
+    evidence = Evidence(
+        PROVED, "2026-01-02T03:04:05+00:00", PARENT, precision or {}, TOLERANCE, None, (), {"onnx": "1"}
+    )
     write_artifact(path, onnx_bytes, Manifest(MANIFEST_VERSION, spec, samples, evidence, ""))
     return path
 
@@ -101,17 +106,19 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> TensorRTStandIn:
 
     def build(onnx_bytes: bytes, options: BuildOptions) -> BuiltEngine:
         precision = options.precision or "fp32"
-        dtype = {"fp32": "float32", "fp16": "float16"}[precision]
+        dtype = {"fp32": "float32", "fp16": "float16", "int8": "int8"}[precision]
         return BuiltEngine(
             plan,
             precision,
-            (Layer("conv1", "CONVOLUTION", dtype),),
+            (Layer("conv1", "CONVOLUTION", dtype), Layer("fc", "MATRIX_MULTIPLY", "float32")),
             FROM_ENGINE,
             (TensorInfo("image", "uint8", (Dim(1, 4), 8, 8, 1)),),
             {"scores": "float32"},
             ("CURRENT",),
             {"tensorrt": "10.3.0"},
             1.5,
+            options.kept,
+            options.sparse,
         )
 
     monkeypatch.setattr(tensorrt_build_process, "build_in_subprocess", build)
@@ -144,11 +151,30 @@ def test_build_replays_the_golden_samples(
     evidence = built.manifest.evidence
     assert (evidence.status, evidence.parent_sha256, evidence.tolerance) == (PROVED, PARENT, TOLERANCE)
     assert evidence.tools == {"tensorrt": "10.3.0"}
-    assert evidence.precision["layers"] == {"CONVOLUTION": {"float32": 1}}
+    assert evidence.precision["layers"] == {
+        "CONVOLUTION": {"float32": 1},
+        "MATRIX_MULTIPLY": {"float32": 1},
+    }
+    assert evidence.facts["sparse_kernels_allowed"] is False
     assert evidence.facts["onnx_sha256"] == parent.manifest.payload_sha256
     assert evidence.facts["golden_samples"] == 2
     assert evidence.facts["device"] == "Stand-in GPU 0"
     assert gpu.cudart.leaks == {}
+
+
+@pytest.mark.parametrize("kept", [(), ("fc",)], ids=["unforeseen", "kept"])
+def test_build_tells_which_layers_are_not_int8(
+    gpu: TensorRTStandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: tuple[str, ...]
+) -> None:
+    model = make_model(tmp_path / "small_int8.onnx", b"any", precision={"kept_nodes": list(kept)})
+    assert main(["build", str(model), "--precision", "int8", "--sparse"]) == 0
+    shown = capsys.readouterr().out
+    assert ("  kept       in higher precision: fc\n" in shown) == bool(kept)
+    assert ("  not as asked for: fc\n" in shown) == (not kept)
+    evidence = read_artifact(tmp_path / "small_int8.trt").manifest.evidence
+    assert evidence.precision["kept_nodes"] == list(kept)
+    assert evidence.precision["not_as_requested"] == ([] if kept else ["fc"])
+    assert evidence.facts["sparse_kernels_allowed"] is True
 
 
 @pytest.mark.parametrize(
@@ -251,6 +277,22 @@ def test_build_of_an_fp32_graph_as_fp16_is_refused(model: Path, capsys: pytest.C
     assert main(["build", str(model), "--precision", "fp16"]) == 2
     assert "`edgewright export CHECKPOINT --to onnx --precision fp16`" in one_error_line(capsys)
     assert not model.with_suffix(".trt").exists()
+
+
+def test_build_of_a_quantised_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    from runtimes.cuda_memory import gpu_count
+
+    if gpu_count():
+        pytest.skip("there is a GPU: the golden samples of this test fit the stand-in alone")
+    model = make_model(tmp_path / "small.onnx", small_int8_cnn())
+    assert main(["build", str(model)]) == 0
+    assert "int8: CONVOLUTION 1 × int8; MATRIX_MULTIPLY 1 × int8" in capsys.readouterr().out
+    for_cpu = make_model(tmp_path / "cpu.onnx", small_int8_cnn(unsigned=True, bias_int32=True))
+    assert main(["build", str(for_cpu)]) == 2
+    assert "`edgewright export CHECKPOINT --to trt --precision int8`" in one_error_line(capsys)
+    assert not (tmp_path / "cpu.trt").exists()
 
 
 def test_build_imports_no_training_package(model: Path, root: Path) -> None:

@@ -18,6 +18,7 @@ from train.data.labelled_images import ImageSource, LabelledImages, stratified_h
 from train.metrics import confusion, figures_by_class, wilson_interval
 from train.options import TrainOptions, require, wrong_pair
 from train.plots import confusion_matrix_png
+from train.start import read_checkpoint
 from train.tasks.base import Report, Split, Splits, Task
 from train.tasks.image_arguments import add_image_arguments
 
@@ -76,12 +77,6 @@ class ImageOptions:
             raise wrong_pair("--pretrained and --weights", "both", "one of them", "Leave one out.")
         if self.augment is not None and "none" in self.augment and len(self.augment) > 1:
             raise wrong_pair("--augment", "none with others", "none alone", "Leave none out.")
-        fresh = not self.pretrained and self.weights is None
-        if fresh and self.freeze in ("head-only", "last-blocks"):
-            raise wrong_pair(
-                "--freeze", f"{self.freeze} with fresh weights", "--pretrained or --weights",
-                "Frozen stages must have learned something: add one of the two.",
-            )  # fmt: skip
 
 
 class ImageClassificationTask(Task):
@@ -111,6 +106,14 @@ class ImageClassificationTask(Task):
     def checked(self, options: TrainOptions) -> TrainOptions:
         """Refuse options that the network cannot honour."""
         own: ImageOptions = options.task_options
+        if options.start is not None:
+            _require_nothing_beside_start(own)
+        fresh = not own.pretrained and own.weights is None and options.start is None
+        if fresh and own.freeze in ("head-only", "last-blocks"):
+            raise wrong_pair(
+                "--freeze", f"{own.freeze} with fresh weights", "--pretrained, --weights or --from",
+                "Frozen stages must have learned something: add one of the three.",
+            )  # fmt: skip
         if own.pretrained and options.model not in TORCHVISION:
             raise UsageError("Option --pretrained", got=f"it for {options.model}",
                              expected=f"a --model of {', '.join(TORCHVISION)}",
@@ -170,17 +173,30 @@ class ImageClassificationTask(Task):
         """Data, network and loss for one run; see `Task.plan`."""
         from train.tasks.image_plan import make_image_plan
 
+        start = None if options.start is None else read_checkpoint(options.start, "--from", self.name)
+        spec = None if start is None else start.spec
         source = self.open_source(options.data)
-        train, val = (self._split(source, options.data, name, None) for name in ("train", "val"))
-        proof = self._split(source, options.data, "test", None) if "test" in source.splits else val
-        image_input = self.plan_input(source, options)
-        return make_image_plan(self.name, image_input, options, Splits(train, val, proof))
+        train, val = (self._split(source, options.data, name, spec) for name in ("train", "val"))
+        proof = self._split(source, options.data, "test", spec) if "test" in source.splits else val
+        image_input = self.plan_input(source, options) if spec is None else spec.input
+        return make_image_plan(self.name, image_input, options, Splits(train, val, proof), start)
 
     def _split(self, source: ImageSource, data: Path, split: str, spec: Spec | None) -> Split:
         images = _part(source, data, split)
         if spec is not None:
             images = _with_labels(images, spec.output.labels, source.names_classes, data)  # type: ignore[attr-defined]
         return Split(split, images.items, images.targets, images.labels, images.sha256())
+
+
+def _require_nothing_beside_start(own: ImageOptions) -> None:
+    beside = ("pretrained", "weights", "image_size", "resize")
+    for name in beside:
+        if getattr(own, name) not in (None, False):
+            flag = f"--{name.replace('_', '-')}"
+            raise wrong_pair(
+                f"--from and {flag}", "both", "one of them",
+                "The checkpoint says how pictures are fed and holds the weights.",
+            )  # fmt: skip
 
 
 def _part(source: ImageSource, data: Path, split: str) -> LabelledImages:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from runtimes import MAIN_GRAPH, Array, DataError, Dim, TensorInfo
-from runtimes.torch_runtime import build_network
+from runtimes.torch_runtime import build_network, load_network
+from sdk.artifact import Artifact
 from sdk.inputs.image import IMAGE, ImageInput
 from sdk.outputs.classification import SCORES, ClassificationOutput
 from sdk.spec import SPEC_VERSION, Graph, Network, Spec
@@ -27,6 +28,7 @@ from train.networks.pretrained import (
 )
 from train.options import TrainOptions
 from train.plan import Plan
+from train.start import inherited_facts
 from train.tasks.base import Splits
 from train.tasks.image_classification import COMPACT, ImageOptions
 
@@ -39,7 +41,9 @@ _FINAL_SIDE_PX = 7
 """`compact_cnn` halves a picture until it is about this large."""
 
 
-def make_image_plan(task: str, image_input: ImageInput, options: TrainOptions, splits: Splits) -> Plan:
+def make_image_plan(
+    task: str, image_input: ImageInput, options: TrainOptions, splits: Splits, start: Artifact | None = None
+) -> Plan:
     """Put one run together.
 
     Args:
@@ -47,6 +51,7 @@ def make_image_plan(task: str, image_input: ImageInput, options: TrainOptions, s
         image_input: How pictures are fed; mean and standard deviation are filled in here.
         options: Of the run.
         splits: The data.
+        start: Checkpoint whose spec and weights are taken as they are.
 
     Raises:
         DataError: A picture cannot be read.
@@ -57,10 +62,13 @@ def make_image_plan(task: str, image_input: ImageInput, options: TrainOptions, s
     names = own.augment if own.augment is not None else DEFAULT_AUGMENT
     augmentation = Augmentation(names, image_input.size_wh, image_input.filter, image_input.channel_count)
     train_set = ImageTrainSet(train.items, np.asarray(train.targets), image_input, augmentation)
-    image_input = _normalised(image_input, train_set, own)
-    train_set.use_input(image_input)
-    spec = _spec(task, image_input, options, train.labels)
-    network = _network(spec, options)
+    if start is None:
+        image_input = _normalised(image_input, train_set, own)
+        train_set.use_input(image_input)
+    spec = start.spec if start is not None else _spec(task, image_input, options, train.labels)
+    network = _network(spec, options) if start is None else load_network(start.program())
+    # oneDNN's and cuDNN's convolutions are up to twice as fast in this layout; the numbers are the same.
+    network = network.to(memory_format=torch.channels_last)
     loss = make_loss(own.loss, own.label_smoothing)
     return Plan(
         spec=spec,
@@ -71,6 +79,8 @@ def make_image_plan(task: str, image_input: ImageInput, options: TrainOptions, s
         loss=_TrainingLoss(loss),
         validation_loss=_ValidationLoss(loss),
         splits=splits,
+        parent_sha256=None if start is None else start.manifest.payload_sha256,
+        facts={} if start is None else inherited_facts(start, keep_zeros=options.keep_zeros),
     )
 
 
@@ -149,8 +159,7 @@ def _network(spec: Spec, options: TrainOptions) -> nn.Module:
         load_torchvision_weights(network, options.model)
     elif own.weights is not None:
         load_weights_file(network, own.weights)
-    # oneDNN's and cuDNN's convolutions are up to twice as fast in this layout; the numbers are the same.
-    return network.to(memory_format=torch.channels_last)
+    return network
 
 
 def _class_weights(targets: Array) -> Array:

@@ -1,0 +1,101 @@
+"""A candidate: an artifact that was lowered and not yet proved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from export.calibration import CalibrationSet
+from export.layers import layers_of, require_layers
+from export.lowering import Lowered, Request, lowering_for
+from export.recipe import Recipe
+from runtimes.torch_runtime import load_network
+from sdk.artifact import NOT_RUN, Artifact, Evidence, Manifest, write_artifact
+from sdk.artifact.provenance import now_utc, versions_of
+
+_PACKAGES = (
+    "edgewright",
+    "torch",
+    "torchvision",
+    "torchao",
+    "onnx",
+    "onnxruntime",
+    "executorch",
+    "tensorrt",
+    "tensorrt_rtx_cu13",
+    "numpy",
+    "pillow",
+)
+_EVIDENCE_ROOM, _LAYER_ROOM = 3 * 1024, 120
+"""Bytes left in a `.pte` for evidence that is measured after lowering: in all, and per layer for ranges."""
+
+HERITAGE = ("pruning", "sparsity", "qat")
+"""Facts of a checkpoint that its artifacts tell as well."""
+
+
+def artifact_name(checkpoint: Artifact, recipe: Recipe, suffix: str) -> str:
+    """Such as ``product_int8.onnx``: the checkpoint's own name, and the precision unless it is fp32."""
+    return f"{checkpoint.path.stem}{recipe.label}{suffix}"
+
+
+def lower_candidate(
+    checkpoint: Artifact,
+    target: str,
+    recipe: Recipe,
+    calibration: CalibrationSet | None,
+    folder: Path,
+    *,
+    max_batch: int,
+    tolerance: float = 1.0,
+) -> Artifact:
+    """Lower a checkpoint and write the result, marked "built, not run".
+
+    Args:
+        checkpoint: Where its weights come from.
+        target: One of `export.lowering.TARGETS`.
+        recipe: Its precision.
+        calibration: Real inputs, where the recipe needs them.
+        folder: Where it is written.
+        max_batch: Largest batch of engines that plan their memory ahead.
+        tolerance: For its evidence.
+
+    Raises:
+        EngineError: A compiler is missing or refuses the network.
+        ProofError: The precision that was read back is not the one asked for, or an activation is NaN.
+        UsageError: The recipe names a layer that is not there.
+    """
+    network = load_network(checkpoint.program())
+    require_layers(network, recipe.keep, "--keep")
+    lowering = lowering_for(target)
+    room = len(checkpoint.manifest.to_bytes()) + _EVIDENCE_ROOM + _LAYER_ROOM * len(layers_of(network))
+    lowered = lowering.lower(network, checkpoint.spec, Request(recipe, max_batch, room, calibration))
+    manifest = Manifest(
+        version=checkpoint.manifest.version,
+        spec=lowered.spec,
+        samples=checkpoint.manifest.samples,
+        evidence=_evidence(checkpoint, recipe, lowered, tolerance),
+        payload_sha256="",
+    )
+    path = folder / artifact_name(checkpoint, recipe, lowering.suffix)
+    return write_artifact(path, lowered.payload, manifest)
+
+
+def _evidence(checkpoint: Artifact, recipe: Recipe, lowered: Lowered, tolerance: float) -> Evidence:
+    parent = checkpoint.manifest
+    facts: dict[str, Any] = {
+        key: parent.evidence.facts[key] for key in HERITAGE if key in parent.evidence.facts
+    }
+    facts |= {"recipe": recipe.to_json(), **lowered.facts}
+    if lowered.calibration:
+        facts["calibration"] = lowered.calibration
+    return Evidence(
+        status=NOT_RUN,
+        created_utc=now_utc(),
+        parent_sha256=parent.payload_sha256,
+        precision=lowered.precision,
+        tolerance=tolerance,
+        parity=None,
+        metrics=(),
+        tools=versions_of(_PACKAGES),
+        facts=facts,
+    )

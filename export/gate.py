@@ -1,0 +1,130 @@
+"""The gate: what an artifact must hold to get its name, and what it gained over its parent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from export.latency import LatencyRatio
+from export.recipe import FP16, FP32, INT4_WEIGHTS, INT8, INT8_DYNAMIC, INT8_WEIGHTS
+from runtimes import ProofError
+from sdk.artifact import Artifact, Metric, Parity
+
+NO_GAIN = "no gain"
+SMALLEST_SIZE_GAIN = 0.98
+"""A file within two in a hundred of its parent's size is as large as its parent."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How far an artifact may be from its checkpoint.
+
+    Attributes:
+        tolerance: Largest absolute difference of any activated output; None where only the metric
+            judges, because rounding to 8 bits moves single probabilities by much.
+        max_drop: Largest loss of the headline metric against the uncompressed checkpoint, in points
+            (hundredths).
+    """
+
+    tolerance: float | None
+    max_drop: float
+
+
+# fp32: other kernels add in another order; 1e-3 of a probability is far above what that gives (1e-5 was
+# seen) and far below what a wrong resize or normalisation gives. fp16: 10 bits of mantissa through a deep
+# network move a probability near 0.5 by about 0.01.
+DEFAULT_BUDGETS = {
+    FP32: Budget(1e-3, 0.1),
+    FP16: Budget(3e-2, 0.5),
+    INT8: Budget(None, 0.5),
+    INT8_DYNAMIC: Budget(None, 0.5),
+    INT8_WEIGHTS: Budget(None, 0.5),
+    INT4_WEIGHTS: Budget(None, 0.5),
+}
+COMPRESSED_MAX_DROP = 1.0
+"""Default for a checkpoint that was itself pruned or retrained."""
+
+QUANTISED_SLACK, QUANTISED_FLOOR = 2.0, 0.05
+"""What `verify` accepts of a quantised artifact elsewhere: twice what was seen here, at least 0.05. Integer
+kernels of other CPUs saturate and round otherwise."""
+
+
+def require_same_answers(budget: Budget, name: str, parity: Parity) -> None:
+    """Refuse an artifact whose outputs differ from its checkpoint's by more than arithmetic explains.
+
+    Raises:
+        ProofError: It does.
+    """
+    if budget.tolerance is not None and not parity.worst_difference <= budget.tolerance:
+        raise ProofError(
+            name,
+            got=f"a worst difference of {parity.worst_difference:.2e} from the checkpoint",
+            expected=f"at most {budget.tolerance:.0e}",
+            fix="Nothing was written. Export in fp32, or find the layer that overflows.",
+        )
+
+
+def drop_points(metrics: Sequence[Metric], before: Sequence[Metric]) -> float:
+    """Loss of the headline metric in points (hundredths)."""
+    return 100 * (before[0].value - metrics[0].value)
+
+
+def require_small_drop(
+    budget: Budget,
+    name: str,
+    metrics: Sequence[Metric],
+    before: Sequence[Metric],
+    advice: Callable[[], str],
+) -> None:
+    """Refuse an artifact that lost more of its headline metric than the budget allows.
+
+    Args:
+        budget: Its `max_drop` is the limit.
+        name: Of the artifact.
+        metrics: Measured on it.
+        before: Measured on the uncompressed checkpoint.
+        advice: Says what to do about it; called only when it is needed.
+
+    Raises:
+        ProofError: It did.
+    """
+    drop = drop_points(metrics, before)
+    if drop > budget.max_drop:
+        raise ProofError(
+            name,
+            got=f"{metrics[0].name} {100 * metrics[0].value:.2f} %, {drop:.2f} points below "
+            f"the checkpoint's {100 * before[0].value:.2f} %",
+            expected=f"a drop of at most {budget.max_drop:g} points",
+            fix=f"Nothing was written. {advice()}",
+        )
+
+
+def verify_tolerance(budget: Budget, golden_difference: float) -> float:
+    """What `Predictor.verify` accepts of the artifact on other machines."""
+    if budget.tolerance is not None:
+        return budget.tolerance
+    return max(QUANTISED_FLOOR, QUANTISED_SLACK * golden_difference)
+
+
+def gain_facts(artifact: Artifact, parent: Artifact, latency: LatencyRatio | None) -> dict[str, Any]:
+    """Size and latency against the parent, and in words what was gained, for an artifact's evidence."""
+    size = artifact.size_bytes / parent.size_bytes
+    gain = {"size": f"{1 / size:.1f}× smaller" if size < SMALLEST_SIZE_GAIN else NO_GAIN}
+    facts: dict[str, Any] = {
+        "parent_file": parent.path.name,
+        "size": {"bytes": artifact.size_bytes, "parent_bytes": parent.size_bytes, "ratio": round(size, 4)},
+    }
+    if latency is not None:
+        # Faster only when the whole interval says so: a coin that fell well is no gain.
+        gain["latency"] = f"{1 / latency.ratio:.1f}× faster" if latency.high < 1 else NO_GAIN
+        facts["latency"] = {k: round(v, 5) for k, v in asdict(latency).items()}
+    return {**facts, "gain": gain}
+
+
+def gain_in_words(facts: dict[str, Any]) -> str:
+    """Such as ``4.0× smaller, no gain in latency``; empty for an artifact that was not compressed."""
+    gain = facts.get("gain")
+    if not gain:
+        return ""
+    return ", ".join(f"{NO_GAIN} in {what}" if gained == NO_GAIN else gained for what, gained in gain.items())

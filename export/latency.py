@@ -1,0 +1,117 @@
+"""How much faster one artifact is than another: a paired ratio from one run.
+
+Both engines stay open and take turns in short blocks of shuffled order on the same real inputs, so that a
+busy moment of the machine falls on both. Each block gives one figure, the first quartile of its runs: on a busy
+machine low quantiles tell the engine apart from its neighbours, and means do not. What is timed is the graph
+with its validation of inputs; decoding and resizing are the same for both and would only hide the difference.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtimes import Array
+from sdk.predictor import Predictor
+
+ROUNDS = 24
+BLOCK_S = 0.03
+FEWEST_RUNS, MOST_RUNS = 4, 100
+WARM_UP_RUNS = 3
+"""Each block begins warm: the engine that ran before has left its threads spinning and the caches cold."""
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class LatencyRatio:
+    """Latency of a candidate against its parent's, batch of one (or the smallest that both take).
+
+    Attributes:
+        ratio: Candidate's latency as a share of the parent's; below 1 is faster.
+        low: Lower end of the ratio's 95 % interval.
+        high: Upper end.
+        candidate_ms: Median over the blocks.
+        parent_ms: Median over the blocks.
+        runs: How many runs of each were timed.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    candidate_ms: float
+    parent_ms: float
+    runs: int
+
+
+def paired_latency(
+    candidate: Path, parent: Path, items: Sequence[Any], *, seed: int = 0, rounds: int = ROUNDS
+) -> LatencyRatio:
+    """Time two artifacts against each other.
+
+    Args:
+        candidate: The artifact in question.
+        parent: What it is compared with.
+        items: Real inputs, used in turn.
+        seed: Of the order of turns and of the interval's resampling.
+        rounds: Blocks per artifact.
+
+    Raises:
+        DeviceError: The device of one of them is not here.
+    """
+    order = random.Random(seed)
+    blocks: tuple[list[float], list[float]] = ([], [])
+    with ExitStack() as stack:
+        turns = [_Turn(stack.enter_context(Predictor(path)), items) for path in (candidate, parent)]
+        runs = min(MOST_RUNS, max(FEWEST_RUNS, int(BLOCK_S / max(turn.seconds() for turn in turns))))
+        for _ in range(rounds):
+            for which in order.sample((0, 1), 2):
+                blocks[which].append(turns[which].block(runs))
+    low, high = _interval(blocks, seed)
+    ours, theirs = (float(np.median(times)) for times in blocks)
+    return LatencyRatio(ours / theirs, low, high, 1e3 * ours, 1e3 * theirs, rounds * runs)
+
+
+class _Turn:
+    """One engine with its inputs made ready."""
+
+    def __init__(self, predictor: Predictor, items: Sequence[Any]) -> None:
+        spec = predictor.spec
+        self._run = predictor.runtime.run
+        self._inputs: list[dict[str, Array]] = []
+        for item in items:
+            sample = spec.input.load(item)
+            self._inputs.append(spec.input.batch([sample] * spec.batch.min, spec.baked))
+        self._next = 0
+
+    def seconds(self) -> float:
+        """One run's duration, warm: the fastest of a few."""
+        return min(self._one() for _ in range(2 + WARM_UP_RUNS))
+
+    def block(self, runs: int) -> float:
+        """First quartile of `runs` runs, in seconds."""
+        for _ in range(WARM_UP_RUNS):
+            self._one()
+        return float(np.percentile([self._one() for _ in range(runs)], 25))
+
+    def _one(self) -> float:
+        arrays = self._inputs[self._next % len(self._inputs)]
+        self._next += 1
+        begin = time.perf_counter()
+        self._run(arrays)
+        return time.perf_counter() - begin
+
+
+def _interval(blocks: tuple[list[float], list[float]], seed: int) -> tuple[float, float]:
+    """95 % bootstrap interval of the ratio of medians; rounds are resampled as pairs."""
+    ours, theirs = (np.asarray(times) for times in blocks)
+    rows = np.random.default_rng(seed).integers(0, len(ours), (RESAMPLES, len(ours)))
+    ratios = np.median(ours[rows], axis=1) / np.median(theirs[rows], axis=1)
+    low, high = np.percentile(ratios, (2.5, 97.5))
+    return float(low), float(high)

@@ -1,0 +1,127 @@
+"""What INT8 means for ExecuTorch's XNNPACK delegate: one configuration for calibration and for training.
+
+Weights are symmetric, activations affine, both int8, ranges as XNNPACK's kernels take them (8-bit weights use
+-127..127). The package is imported when a quantizer is made, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from runtimes import EngineMissingError, UsageError
+from runtimes.errors import first_line
+
+GRANULARITIES = ("per-channel", "per-tensor")
+CALIBRATORS = ("minmax", "mse")
+"""Ranges from the extremes, or the ranges whose rounding loses least over a histogram."""
+WEIGHT_BITS = (8, 4)
+_ROUGH = ("aten.adaptive_avg_pool2d.default",)
+"""Left in fp32: XNNPACK's int8 average has the range of what it averages, many times that of the averages. On
+Fashion-MNIST that was most of what int8 cost."""
+SMALLEST_SCALE = 2**-12
+"""XNNPACK's own floor under a scale: below it, the ratio of scales leaves its fixed-point range."""
+
+
+def make_quantizer(
+    granularity: str = "per-channel",
+    *,
+    qat: bool = False,
+    dynamic: bool = False,
+    calibrator: str = "minmax",
+    keep: tuple[str, ...] = (),
+    weight_bits: int = 8,
+) -> Any:
+    """An `XNNPACKQuantizer` for torchao's PT2E flow.
+
+    Args:
+        granularity: Of weight scales: ``per-channel`` or ``per-tensor``.
+        qat: Fake quantisation that moves its ranges while training.
+        dynamic: Linear layers only, activation ranges taken anew from every batch.
+        calibrator: One of `CALIBRATORS`; means nothing with `qat` or `dynamic`.
+        keep: Dotted names of modules in the traced network that stay in fp32, with all that is in them.
+        weight_bits: 8, or 4 for the range -7..7 (stored in 8: it is the accuracy of 4 bits, not their size).
+
+    Raises:
+        EngineMissingError: executorch or torchao is not installed.
+        UsageError: A granularity, calibrator or number of bits that there is not.
+    """
+    _require("Option --granularity", granularity, GRANULARITIES)
+    _require("Option --calibrator for .pte", calibrator, CALIBRATORS)
+    _require("Weight bits", weight_bits, WEIGHT_BITS)
+    xnnpack = import_xnnpack_quantizer()
+    largest = 2 ** (weight_bits - 1) - 1
+    config = xnnpack.get_symmetric_quantization_config(
+        is_per_channel=granularity == "per-channel",
+        is_qat=qat,
+        is_dynamic=dynamic,
+        weight_qmin=-largest,
+        weight_qmax=largest,
+    )
+    if calibrator == "minmax" and not (qat or dynamic):
+        config = _with_extremes(config, xnnpack.MinMaxObserver)
+    if dynamic:
+        return _dynamic(xnnpack, config, keep)
+    return xnnpack.XNNPACKQuantizer().set_global(config).set_filter_function(_outside(keep))
+
+
+def import_xnnpack_quantizer() -> Any:
+    """The module of ExecuTorch's quantizer.
+
+    Raises:
+        EngineMissingError: executorch or torchao is not installed.
+    """
+    try:
+        from executorch.backends.xnnpack.quantizer import xnnpack_quantizer
+    except ImportError as error:
+        raise EngineMissingError(
+            "Quantiser of executorch",
+            got=f"no usable package ({first_line(error)})",
+            expected="executorch with torchao, which quantise for XNNPACK",
+            fix="Run: pip install 'edgewright[export]'.",
+        ) from error
+    return xnnpack_quantizer
+
+
+def module_names(node: Any) -> list[str]:
+    """Dotted names of the modules around a traced node, outermost first; the root itself is left out."""
+    stack = node.meta.get("nn_module_stack") or {}
+    names = [name.removeprefix("L['self'].") for name, _ in stack.values()]
+    return [name for name in names if name and name != "L['self']"]
+
+
+def _outside(keep: tuple[str, ...]) -> Callable[[Any], bool]:
+    kept = frozenset(keep)
+    return lambda node: str(node.target) not in _ROUGH and kept.isdisjoint(module_names(node))
+
+
+def _with_extremes(config: Any, observer: Any) -> Any:
+    spec = replace(
+        config.input_activation,
+        observer_or_fake_quant_ctr=observer.with_args(eps=SMALLEST_SCALE),
+    )
+    return replace(config, input_activation=spec, output_activation=spec)
+
+
+def _dynamic(xnnpack: Any, config: Any, keep: tuple[str, ...]) -> Any:
+    import torch
+
+    class LinearQuantizer(xnnpack.XNNPACKQuantizer):  # type: ignore[misc, name-defined]
+        """Leaves the graph as it is: turning scalars into tensors breaks on graphs with index tensors."""
+
+        def transform_for_annotation(self, model: Any) -> Any:
+            return model
+
+    quantizer = LinearQuantizer().set_operator_type(torch.ops.aten.linear.default, config)
+    return quantizer.set_filter_function(_outside(keep))
+
+
+def _require(option: str, got: object, known: tuple[Any, ...]) -> None:
+    if got not in known:
+        raise UsageError(
+            option,
+            got=repr(got),
+            expected=f"one of {', '.join(str(name) for name in known)}",
+            fix="Choose one of them.",
+        )
