@@ -9,28 +9,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from export.calibration import choose_calibration
-from export.compress_choice import Choice, Limits, choose
+from export.compress_choice import Choice, Limits, best_so_far, choose
 from export.compress_measure import Bench, Subject
 from export.compress_progress import SearchProgress
-from export.lowering import Lowering, lowering_for
+from export.compress_setup import identity_of, require_usable, space_of, subject_of
+from export.lowering import lowering_for
 from export.pareto import pareto_json, pareto_png
 from export.pipeline import export_artifacts
 from export.recipe import FP32
-from export.search_space import Space, space_for
 from export.study import Study
 from export.trial import Trial
-from runtimes import DataError, ProofError, UsageError
-from runtimes.torch_runtime import load_network
+from runtimes import ProofError
 from sdk.artifact import Artifact, read_artifact
 from sdk.atomic_write import atomic_write
 from sdk.codec import to_json
-from train.tasks import get_task
-
-if TYPE_CHECKING:
-    from torch import nn
 
 PARETO_FILE, PLOT_FILE, WORK_FOLDER = "pareto.json", "pareto.png", "work"
 DEFAULT_TRIALS = 12
@@ -93,12 +87,13 @@ def compress(search: Search, progress: SearchProgress) -> Found:
     for lowering in lowerings.values():
         lowering.check(FP32)
     checkpoint = read_artifact(search.checkpoint)
-    _require_usable(checkpoint, search, lowerings)
-    subject = _subject(checkpoint, search)
+    require_usable(checkpoint, search.out, lowerings, search.overwrite)
+    subject = subject_of(checkpoint, search.data, search.targets, search.seed)
     search.out.mkdir(parents=True, exist_ok=True)
-    space = _space(checkpoint, lowerings)
+    space = space_of(checkpoint, lowerings)
+    identity = identity_of(subject, space)
     with (
-        Study(search.out, _identity(subject, space), space, search.seed, overwrite=search.overwrite) as study,
+        Study(search.out, identity, space, search.seed, overwrite=search.overwrite) as study,
         _bench(subject, search.out / WORK_FOLDER, progress) as bench,
     ):
         _explore(study, bench, search, progress)
@@ -110,80 +105,6 @@ def compress(search: Search, progress: SearchProgress) -> Found:
             raise
         _write_pareto(trials, search, record, choices)
     return Found(trials, {target: (choice.trial, choice.artifact) for target, choice in choices.items()})
-
-
-def _require_usable(checkpoint: Artifact, search: Search, lowerings: Mapping[str, Lowering]) -> None:
-    if checkpoint.suffix != ".safetensors":
-        raise UsageError(
-            f"Checkpoint {checkpoint.path.name!r}",
-            got=f"a {checkpoint.suffix} artifact",
-            expected="a .safetensors checkpoint",
-            fix="Compress what `edgewright train` wrote.",
-        )
-    if len({lowering.suffix for lowering in lowerings.values()}) < len(lowerings):
-        raise UsageError(
-            "Option --to",
-            got=",".join(lowerings),
-            expected="one way to each kind of file",
-            fix="trt and torch2trt both write .trt: choose one.",
-        )
-    # Said now and not after all the trials.
-    for lowering in lowerings.values():
-        there = sorted(search.out.glob(f"{checkpoint.path.stem}*{lowering.suffix}"))
-        if there and not search.overwrite:
-            raise UsageError(
-                f"Output {there[0].name!r}",
-                got="an artifact that is there already",
-                expected="a folder without artifacts of this checkpoint",
-                fix="Say --overwrite to replace it (finished trials are kept), or choose another --out.",
-            )
-
-
-def _subject(checkpoint: Artifact, search: Search) -> Subject:
-    task = get_task(checkpoint.spec.task)
-    proof = task.load_split(search.data, task.proof_split(search.data), checkpoint.spec)
-    if proof.name == "val":
-        raise DataError(
-            f"Data {search.data.name!r}",
-            got="no test split",
-            expected="one: what is chosen on validation data is proved on data the choice has not seen",
-            fix="Hold out part of the data as a test split.",
-        )
-    calibration = choose_calibration(task, search.data, checkpoint.spec, proof)
-    validation = task.load_split(search.data, "val", checkpoint.spec)
-    return Subject(checkpoint, task, search.data, validation, calibration, search.targets, search.seed)
-
-
-def _space(checkpoint: Artifact, lowerings: Mapping[str, Lowering]) -> Space:
-    from export.layers import layers_of
-
-    network = load_network(checkpoint.program())
-    shared = set.intersection(*(set(lowering.precisions) for lowering in lowerings.values()))
-    names = layers_of(network)
-    return space_for(sorted(shared), list(lowerings), _matrix_share(network, names), len(names))
-
-
-def _matrix_share(network: nn.Module, names: list[str]) -> float:
-    """Share of the weights in layers that are no convolutions."""
-    from torch.nn.modules.conv import _ConvNd
-
-    counts = {True: 0, False: 0}
-    for name in names:
-        module = network.get_submodule(name)
-        counts[isinstance(module, _ConvNd)] += sum(p.numel() for p in module.parameters())
-    return counts[False] / max(1, sum(counts.values()))
-
-
-def _identity(subject: Subject, space: Space) -> dict[str, Any]:
-    """What a study belongs to. Budgets are no part of it: another one chooses from the same trials."""
-    return {
-        "checkpoint": subject.checkpoint.manifest.payload_sha256,
-        "data": subject.validation.sha256,
-        "calibration data": subject.calibration.sha256,
-        "targets": ",".join(subject.targets),
-        "seed": subject.seed,
-        "precisions": ",".join(space.precisions),
-    }
 
 
 @contextmanager
@@ -213,8 +134,8 @@ def _explore(study: Study, bench: Bench, search: Search, progress: SearchProgres
         progress.begin(number, search.trials, candidate, left_s)
         trial = bench.run(number, candidate)
         study.finish(trial)
-        progress.finish(trial)
         done = study.trials
+        progress.finish(trial, best_so_far(done, search.targets, search.limits))
 
 
 def _choose(trials: list[Trial], bench: Bench, search: Search, progress: SearchProgress) -> dict[str, Choice]:

@@ -71,6 +71,16 @@ def ranked(trials: Sequence[Trial], target: str, limits: Limits) -> list[Trial]:
     return [trial for _, trial in sorted(found, key=lambda pair: pair[0])]
 
 
+def best_so_far(trials: Sequence[Trial], targets: Sequence[str], limits: Limits) -> str:
+    """What would be chosen now, in words; empty before anything meets the limits."""
+    words = []
+    for target in targets:
+        for trial in ranked(trials, target, limits)[:1]:
+            if figures := trial.of(target):
+                words.append(f"{target} {figures.latency.ratio:.2f}× (trial {trial.number})")
+    return ", ".join(words)
+
+
 def choose(
     trials: Sequence[Trial],
     target: str,

@@ -94,7 +94,7 @@ class Bench:
                 subject.checkpoint.spec,
                 subject.task,
                 some_of(subject.validation, DEFAULT_SAMPLES),
-                subject.calibration,
+                calibration=subject.calibration,
                 progress=self._progress,
             )
             atomic_write(path, json.dumps([effect.layer for effect in effects]))

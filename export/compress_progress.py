@@ -37,10 +37,10 @@ class SearchProgress:
     def step(self, what: str, done: int, total: int) -> None:
         """Part of a trial, as `export.prove.Progress`."""
 
-    def finish(self, trial: Trial) -> None:
-        """A trial has ended."""
+    def finish(self, trial: Trial, best: str) -> None:
+        """A trial has ended; `best` says what would be chosen now."""
         self._seconds.append(trial.seconds)
-        self.say(outcome(trial))
+        self.say(outcome(trial) + (f"\n  best so far: {best}" if best else ""))
 
     def say(self, line: str) -> None:
         """One line for a person."""
@@ -75,7 +75,6 @@ class _Bars(SearchProgress):
         self._bars = bars
         self._all: TaskID | None = None
         self._step: TaskID | None = None
-        self._best: Trial | None = None
 
     def resumed(self, done: Sequence[Trial], total: int) -> None:
         self._all = self._bars.add_task("search", total=total, completed=len(done))
@@ -91,8 +90,8 @@ class _Bars(SearchProgress):
             self._step = self._bars.add_task(what, total=total)
         self._bars.update(self._step, description=what, completed=done, total=total)
 
-    def finish(self, trial: Trial) -> None:
-        super().finish(trial)
+    def finish(self, trial: Trial, best: str) -> None:
+        super().finish(trial, best)
         if self._all is not None:
             self._bars.update(self._all, completed=trial.number)
 

@@ -85,9 +85,9 @@ class Job:
             self.checkpoint.spec,
             self.task,
             part,
-            self.calibration,
-            self.recipe.granularity,
-            self.progress,
+            calibration=self.calibration,
+            granularity=self.recipe.granularity,
+            progress=self.progress,
         )
         return [effect.layer for effect in effects]
 
@@ -170,7 +170,9 @@ def _pruning_advice(job: Job) -> str:
     judged = "val" if job.split.name != "val" else "train"
     part = some_of(job.task.load_split(job.data, judged, job.origin.spec), DEFAULT_SAMPLES)
     network = load_network(job.origin.program())
-    effects = pruning_effects(network, job.origin.spec, job.task, part, float(pruning["ratio"]), job.progress)
+    effects = pruning_effects(
+        network, job.origin.spec, job.task, part, ratio=float(pruning["ratio"]), progress=job.progress
+    )
     return f"The layers that lose most are {', '.join(effect.layer for effect in effects[:3])}. "
 
 

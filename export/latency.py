@@ -1,9 +1,10 @@
 """How much faster one artifact is than another: a paired ratio from one run.
 
 Both engines stay open and take turns in short blocks of shuffled order on the same real inputs, so that a
-busy moment of the machine falls on both. Each block gives one figure, the first quartile of its runs: on a busy
-machine low quantiles tell the engine apart from its neighbours, and means do not. What is timed is the graph
-with its validation of inputs; decoding and resizing are the same for both and would only hide the difference.
+busy moment of the machine falls on both. Each block gives one figure, the first quartile of its runs: on a
+busy machine low quantiles tell the engine apart from its neighbours, and means do not. What is timed is the
+graph with its validation of inputs; decoding and resizing are the same for both and would only hide the
+difference.
 """
 
 from __future__ import annotations

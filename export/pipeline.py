@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from export.calibration import CalibrationChoice, CalibrationSet, choose_calibration
-from export.candidate import artifact_name, lower_candidate
+from export.candidate import lower_candidate
 from export.gate import COMPRESSED_MAX_DROP, DEFAULT_BUDGETS, Budget
 from export.job import Job, prove_target
 from export.lowering import Lowering, lowering_for
 from export.origin import find_origin
-from export.prove import Progress, measure
+from export.prove import Measured, Progress, measure
+from export.pruning import prune_checkpoint
 from export.recipe import INT8, Recipe
-from runtimes import DataError, UsageError
-from sdk.artifact import Artifact, Evidence, read_artifact, write_artifact
+from export.run_data import data_of_run
+from runtimes import UsageError
+from sdk.artifact import Artifact, Evidence, Metric, read_artifact, write_artifact
 from sdk.atomic_write import atomic_write
+from sdk.spec import Spec
 from train.tasks import get_task
 from train.tasks.base import Split, Task
 
@@ -98,45 +100,36 @@ def export_artifacts(
     """
     progress = progress or _silent
     source = read_artifact(checkpoint)
-    lowerings = _plan(source, targets, recipe, mixed, prune, max_batch)
+    lowerings = _plan(source, targets, recipe, mixed=mixed, prune=prune, max_batch=max_batch)
     folder = Path(out) if out is not None else source.path.parent
     data = Path(data) if data is not None else data_of_run(source.path)
+    pruned_name = _pruned_name(source, prune)
+    _require_free(folder, _names(source, pruned_name, recipe, lowerings.values()), overwrite)
+    origin = find_origin(source, Path(parent) if parent is not None else None)
     with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch_name:
         scratch = Path(scratch_name)
-        origin = find_origin(source, Path(parent) if parent is not None else None)
-        pruned_name = _pruned_name(source, prune)
-        names = [
-            artifact_name(_renamed(source, pruned_name), recipe, low.suffix) for low in lowerings.values()
-        ]
-        written = [pruned_name] if pruned_name else []
-        _require_free([folder / name for name in [*written, *names]], overwrite)
         task = get_task(source.spec.task)
         split = task.load_split(data, task.proof_split(data), source.spec)
-        choice = calibration or CalibrationChoice()
-        calibrated = _calibration(choice, task, data, source, split) if recipe.needs_calibration else None
+        calibrated = _calibration(
+            calibration or CalibrationChoice(), recipe, task, data, split, spec=source.spec
+        )
         if prune is not None and pruned_name is not None:
-            source = _pruned(source, prune, recovery_epochs, data, scratch / pruned_name, progress)
-        reference = measure(source.path, task, split, progress, "measuring the checkpoint")
-        before = reference.metrics
-        if origin.path != source.path:
-            before = measure(origin.path, task, split, progress, "measuring its parent").metrics
+            source = _pruned(
+                source, prune, data, scratch / pruned_name, epochs=recovery_epochs, progress=progress
+            )
+        reference, before = _measure_both(source, origin, task, split, progress)
         budget = _budget(recipe, max_drop, origin.path != source.path)
         job = Job(source, origin, task, data, split, reference, before, budget, recipe, mixed, calibrated,
-                   max_batch, scratch, progress)  # fmt: skip
+                  max_batch, scratch, progress)  # fmt: skip
         proved = {target: prove_target(target, job) for target in lowerings}
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in written:
-            atomic_write(folder / name, (scratch / name).read_bytes())
-        return [
-            Exported(target, write_artifact(folder / done.path.name, done.payload, done.manifest))
-            for target, done in proved.items()
-        ]
+        return _write(proved, [source.path] if pruned_name else [], folder)
 
 
 def _plan(
     source: Artifact,
     targets: Sequence[str],
     recipe: Recipe,
+    *,
     mixed: bool,
     prune: float | None,
     max_batch: int,
@@ -170,8 +163,36 @@ def _plan(
     return lowerings
 
 
-def _require_free(paths: list[Path], overwrite: bool) -> None:
-    there = [path for path in paths if path.exists()]
+def _write(proved: dict[str, Artifact], checkpoints: list[Path], folder: Path) -> list[Exported]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in checkpoints:
+        atomic_write(folder / path.name, path.read_bytes())
+    return [
+        Exported(target, write_artifact(folder / done.path.name, done.payload, done.manifest))
+        for target, done in proved.items()
+    ]
+
+
+def _names(
+    source: Artifact, pruned_name: str | None, recipe: Recipe, lowerings: Iterable[Lowering]
+) -> list[str]:
+    """Every file that will be written."""
+    stem = source.path.stem if pruned_name is None else Path(pruned_name).stem
+    names = [f"{stem}{recipe.label}{lowering.suffix}" for lowering in lowerings]
+    return [pruned_name, *names] if pruned_name else names
+
+
+def _pruned(
+    source: Artifact, ratio: float, data: Path, out: Path, *, epochs: int, progress: Progress
+) -> Artifact:
+    progress("pruning and recovering", 0, 1)
+    prune_checkpoint(source.path, ratio, data=data, out=out, epochs=epochs)
+    progress("pruning and recovering", 1, 1)
+    return read_artifact(out)
+
+
+def _require_free(folder: Path, names: list[str], overwrite: bool) -> None:
+    there = [folder / name for name in names if (folder / name).exists()]
     if there and not overwrite:
         raise UsageError(
             f"Output {there[0].name!r}",
@@ -181,29 +202,13 @@ def _require_free(paths: list[Path], overwrite: bool) -> None:
         )
 
 
-def data_of_run(checkpoint: Path) -> Path:
-    """Where the data of the run that wrote a checkpoint lies, from the ``run.json`` beside it.
-
-    Raises:
-        DataError: There is none.
-    """
-    record = checkpoint.parent / "run.json"
-    try:
-        return Path(json.loads(record.read_text())["data"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"Checkpoint {checkpoint.name!r}",
-            got="no run.json beside it that names its data",
-            expected="real data to prove the artifacts on",
-            fix="Say where it lies: --data PATH.",
-        ) from error
-
-
 def _calibration(
-    choice: CalibrationChoice, task: Task, data: Path, source: Artifact, proof: Split
-) -> CalibrationSet:
+    choice: CalibrationChoice, recipe: Recipe, task: Task, data: Path, proof: Split, *, spec: Spec
+) -> CalibrationSet | None:
+    if not recipe.needs_calibration:
+        return None
     return choose_calibration(
-        task, choice.data or data, source.spec, proof, split=choice.split, count=choice.samples
+        task, choice.data or data, spec, proof, split=choice.split, count=choice.samples
     )
 
 
@@ -211,19 +216,14 @@ def _pruned_name(source: Artifact, prune: float | None) -> str | None:
     return None if prune is None else f"{source.path.stem}_pruned{round(100 * prune)}.safetensors"
 
 
-def _renamed(source: Artifact, name: str | None) -> Artifact:
-    return source if name is None else replace(source, path=source.path.with_name(name))
-
-
-def _pruned(
-    source: Artifact, ratio: float, epochs: int, data: Path, out: Path, progress: Progress
-) -> Artifact:
-    from export.pruning import prune_checkpoint
-
-    progress("pruning and recovering", 0, 1)
-    path = prune_checkpoint(source.path, ratio, data=data, out=out, epochs=epochs)
-    progress("pruning and recovering", 1, 1)
-    return read_artifact(path)
+def _measure_both(
+    source: Artifact, origin: Artifact, task: Task, split: Split, progress: Progress
+) -> tuple[Measured, tuple[Metric, ...]]:
+    """What the checkpoint gives, and what the uncompressed one scores."""
+    reference = measure(source.path, task, split, progress, "measuring the checkpoint")
+    if origin.path == source.path:
+        return reference, reference.metrics
+    return reference, measure(origin.path, task, split, progress, "measuring its parent").metrics
 
 
 def _budget(recipe: Recipe, max_drop: float | None, pruned: bool) -> Budget:

@@ -59,27 +59,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="cut in N equal parts, recovering after each. Default: 1",
     )
-    parser.add_argument(
+    _add_recovery(parser.add_argument_group("recovery"))
+    _add_files(parser.add_argument_group("files"))
+
+
+def _add_recovery(group: Any) -> None:
+    group.add_argument(
         "--epochs",
         type=int,
         default=DEFAULT_EPOCHS,
         metavar="N",
         help=f"of recovery after each step; 0 is none. Default: {DEFAULT_EPOCHS}",
     )
-    parser.add_argument("--lr", type=float, metavar="RATE", help="of recovery. Default: by the model")
-    parser.add_argument("--no-teacher", action="store_true", help="recover from the labels alone")
-    parser.add_argument(
+    group.add_argument("--lr", type=float, metavar="RATE", help="of recovery. Default: by the model")
+    group.add_argument("--no-teacher", action="store_true", help="recover from the labels alone")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    group.add_argument("--threads", type=int, metavar="N", help="of torch. Default: its own choice")
+
+
+def _add_files(group: Any) -> None:
+    group.add_argument(
         "--data", type=Path, metavar="PATH", help="default: what the checkpoint was trained on"
     )
-    parser.add_argument(
+    group.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
         help="default: beside the checkpoint, with what was done in its name",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there already")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
-    parser.add_argument("--threads", type=int, metavar="N", help="of torch. Default: its own choice")
+    group.add_argument("--overwrite", action="store_true", help="replace the file if it is there already")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -204,5 +212,6 @@ def _rows(told: dict[str, Any]) -> list[tuple[str, str, str]]:
         rows.append(("bytes, compressed", *(f"{size:,}" for size in packed)))
     name, original = told["metric"], f"{told['original']:.2%}"
     rows.append((f"{name} before recovery", original, f"{told['before_recovery']:.2%}"))
-    rows.append((f"{name} after recovery", original, f"{told['after_recovery']:.2%}"))
+    if told["recovery_epochs"]:
+        rows.append((f"{name} after recovery", original, f"{told['after_recovery']:.2%}"))
     return rows

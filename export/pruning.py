@@ -104,13 +104,7 @@ def prune_checkpoint(
             share = step / steps
             part = {name: share * value for name, value in layer_ratios.items()}
             widths = target_widths(groups, share * ratio, part, round_to)
-            learnt = (
-                {"batches": recovery.batches, "loss": recovery.plan.loss} if importance == "taylor" else {}
-            )
-            cut = prune_to_widths(
-                load_network(last.program()), example, widths, importance=importance, **learnt
-            )
-            cut = _settle(cut, recovery.batches)
+            cut = _cut(recovery, load_network(last.program()), widths, importance)
             changed = recovery.write(cut, pruned_network(cut, recovery.source.spec.network), step)
             rounds.append({"ratio": share * ratio, "macs": count_macs(cut, example),
                            "before_recovery": headline(changed)})  # fmt: skip
@@ -119,10 +113,7 @@ def prune_checkpoint(
             rounds[-1]["after_recovery"] = headline(last)
         told = {"ratio": ratio, "importance": importance, "steps": steps, "layer_ratios": layer_ratios}
         told |= _removed(network, load_network(last.program()), example)
-        told |= {"recovery_epochs": options.epochs, "teacher": options.teacher and options.epochs > 0}
         told |= headlines(recovery, rounds)
-        if "pruning" in recovery.source.manifest.evidence.facts:
-            told["earlier"] = recovery.source.manifest.evidence.facts["pruning"]
         return recovery.finish(last, Path(out), {"pruning": told})
 
 
@@ -146,6 +137,15 @@ def require_steps(steps: int) -> None:
     """
     if steps < 1:
         raise UsageError("Option --steps", got=str(steps), expected="at least 1", fix="Correct it.")
+
+
+def _cut(recovery: Recovery, network: nn.Module, widths: Mapping[str, int], importance: str) -> nn.Module:
+    """One cut, with its statistics re-estimated."""
+    learnt: dict[str, Any] = {}
+    if importance == "taylor":
+        learnt = {"batches": recovery.batches, "loss": recovery.plan.loss}
+    cut = prune_to_widths(network, example_of(recovery.source), widths, importance=importance, **learnt)
+    return _settle(cut, recovery.batches)
 
 
 def _settle(network: nn.Module, batches: list[Any]) -> nn.Module:
@@ -174,9 +174,14 @@ def _removed(before: nn.Module, after: nn.Module, example: Tensor) -> dict[str, 
 
 
 def headlines(recovery: Recovery, rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    """The headline metric of the original, after the last cut, and after its recovery, on the same data."""
-    original = recovery.measure(recovery.source.path)[0]
+    """How recovery went: the headline metric of the original, after the last cut, and in the end, on the same
+    data; and what was said of the original's own pruning.
+    """
+    options, original = recovery.options, recovery.measure(recovery.source.path)[0]
+    earlier = recovery.source.manifest.evidence.facts.get("pruning")
     return {
+        "recovery_epochs": options.epochs,
+        "teacher": options.teacher and options.epochs > 0,
         "metric": original.name,
         "split": original.split,
         "samples": original.samples,
@@ -184,6 +189,7 @@ def headlines(recovery: Recovery, rounds: list[dict[str, Any]]) -> dict[str, Any
         "before_recovery": rounds[-1]["before_recovery"],
         "after_recovery": rounds[-1]["after_recovery"],
         "rounds": rounds,
+        **({} if earlier is None else {"earlier": earlier}),
     }
 
 

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from export.pipeline import data_of_run
 from export.prove import measure
+from export.run_data import data_of_run
 from runtimes import UsageError
 from runtimes.torch_runtime import load_network
 from sdk.artifact import Artifact, Metric, read_artifact, write_artifact

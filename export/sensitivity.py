@@ -59,6 +59,7 @@ def quantisation_effects(
     spec: Spec,
     task: Task,
     split: Split,
+    *,
     calibration: CalibrationSet,
     granularity: str = PER_CHANNEL,
     progress: Progress | None = None,
@@ -95,6 +96,7 @@ def pruning_effects(
     spec: Spec,
     task: Task,
     split: Split,
+    *,
     ratio: float,
     progress: Progress | None = None,
 ) -> list[LayerEffect]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.calibration import FEWEST_SAMPLES, choose_calibration
-from export.pipeline import data_of_run
 from export.prove import Progress
+from export.run_data import data_of_run
 from export.sensitivity import LayerEffect, pruning_effects, quantisation_effects, some_of
 from runtimes import UsageError
 from runtimes.torch_runtime import load_network
@@ -68,6 +68,14 @@ def measure_sensitivity(
     part = some_of(task.load_split(folder, judged, source.spec), question.samples)
     network = load_network(source.program())
     if question.of == "pruning":
-        return pruning_effects(network, source.spec, task, part, question.ratio, progress)
+        return pruning_effects(network, source.spec, task, part, ratio=question.ratio, progress=progress)
     calibration = choose_calibration(task, folder, source.spec, proof)
-    return quantisation_effects(network, source.spec, task, part, calibration, question.granularity, progress)
+    return quantisation_effects(
+        network,
+        source.spec,
+        task,
+        part,
+        calibration=calibration,
+        granularity=question.granularity,
+        progress=progress,
+    )

@@ -59,8 +59,7 @@ def sparsify_checkpoint(
             rounds[-1]["after_recovery"] = headline(last)
         told = {"pattern": TWO_OF_FOUR if share is None else "l1", "asked": pattern, "steps": steps}
         told |= zeros_report(load_network(last.program()))
-        told |= {"dense_layers": dense, "recovery_epochs": options.epochs,
-                 "teacher": options.teacher and options.epochs > 0}  # fmt: skip
+        told["dense_layers"] = dense
         told["bytes"] = [len(recovery.source.payload), len(last.payload)]
         told["compressed_bytes"] = [compressed_bytes(a.payload) for a in (recovery.source, last)]
         told["gain"] = GAINS[told["pattern"]]

@@ -34,10 +34,11 @@ def test_cells_show_a_dash_for_what_was_not_run() -> None:
         "75.00 %",
         "reference",
         "0.500",
+        "–",
         "trained",
     )
-    assert cells(exported, False)[3:] == ("100.00 %", "0.500", "proved")
-    assert cells(engine, False)[2:] == ("–", "–", "–", "built, not run")
+    assert cells(exported, False)[3:] == ("100.00 %", "0.500", "–", "proved")
+    assert cells(engine, False)[2:] == ("–", "–", "–", "–", "built, not run")
 
 
 def test_table_is_whole_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,30 +9,37 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from export import compress_measure, job
 from export.compress import Search, compress
 from export.compress_choice import Limits
 from export.compress_progress import SearchProgress
+from export.latency import paired_latency
 from export.search_space import Candidate, Space
-from runtimes import DataError, UsageError
+from runtimes import DataError, ProofError, UsageError
 from sdk import Predictor
 from sdk.command import main
 from tests.export.conftest import TEST_IMAGES
 
 GENEROUS = 3.0
 """Points. The small test network on 300 pictures loses about one to int8; what is tested is the search."""
+ROUNDS = 4
 PATIENCE_S = 300
 STUDY_FILES = {".lock", "study.db", "pareto.json", "pareto.png", "work"}
 WITHOUT_TRAINING = (Candidate(), Candidate("int8"), Candidate("int8", "mse"), Candidate("int8", keep_worst=1))
 
 
 @pytest.fixture(autouse=True)
-def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No training, and few rounds of timing."""
     monkeypatch.setattr(Space, "ladder", lambda _self: WITHOUT_TRAINING)
+    for module in (compress_measure, job):
+        monkeypatch.setattr(module, "paired_latency", partial(paired_latency, rounds=ROUNDS))
 
 
 class Watched(SearchProgress):
@@ -95,18 +102,19 @@ def test_compress_proves_the_fastest_within_the_budget(
     assert sum("no gain" in line for line in progress.lines) >= 1
 
 
+@pytest.mark.slow
 def test_compress_gives_the_same_again_and_after_an_interruption(
     checkpoint: Path, small_data: Path, tmp_path: Path
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    compress(_search(checkpoint, small_data, whole, 3), Watched())
+    compress(_search(checkpoint, small_data, whole, 2), Watched())
     with pytest.raises(KeyboardInterrupt):
-        compress(_search(checkpoint, small_data, broken, 3), Watched(stop_in=2))
+        compress(_search(checkpoint, small_data, broken, 2), Watched(stop_in=2))
     assert not list(broken.glob("*.onnx"))
     progress = Watched()
-    compress(_search(checkpoint, small_data, broken, 3), progress)
+    compress(_search(checkpoint, small_data, broken, 2), progress)
     assert progress.lines[0] == "1 finished trial is kept"
-    assert progress.lines[1].startswith("trial 2 of 3: int8")
+    assert progress.lines[1].startswith("trial 2 of 2: int8")
     assert _reproducible(whole) == _reproducible(broken)
 
 
@@ -138,9 +146,6 @@ def test_compress_chooses_anew_under_another_budget_without_another_trial(
 def test_compress_keeps_trials_that_fail(
     checkpoint: Path, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from export import compress_measure
-    from runtimes import ProofError
-
     real = compress_measure.lower_candidate
 
     def fails_for_int8(source: Any, target: str, recipe: Any, *more: Any, **options: Any) -> Any:

@@ -170,8 +170,7 @@ def test_export_refuses_before_any_work(checkpoint: Path) -> None:
     for options, message in (
         ({"targets": ["tflite"]}, "Option --to: got 'tflite'"),
         ({"targets": []}, "Option --to: got no target"),
-        ({"targets": ["pte"], "precision": "fp16"}, r"Option --precision: got fp16 for \.pte"),
-        ({"targets": ["onnx"], "precision": "int3"}, "Option --precision: got 'int3'"),
+        ({"targets": ["pte"], "recipe": Recipe("fp16")}, r"Option --precision: got fp16 for \.pte"),
         ({"targets": ["onnx"], "max_batch": 0}, "Option --max-batch: got 0"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -203,9 +203,9 @@ def test_measure_ranges_says_that_the_cache_cannot_be_written(
         measure_ranges(traced.payload, traced.spec, calibration, "minmax")
 
 
-def test_cache_folder_ignores_a_relative_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_folder_ignores_a_relative_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from export.quantization.range_cache import cache_folder
 
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
-    monkeypatch.setenv("HOME", "/home/somebody")
-    assert cache_folder() == Path("/home/somebody/.cache/edgewright/calibration")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "edgewright" / "calibration"
