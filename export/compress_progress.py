@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
+_MINUTES_FROM_S = 100
+
+
 class SearchProgress:
     """Lines for files and pipes; the base of `_Bars`."""
 
@@ -54,7 +57,14 @@ class SearchProgress:
             bounds.append(sum(self._seconds) / len(self._seconds) * (self._total - number + 1))
         if self._deadline is not None:
             bounds.append(self._deadline - time.monotonic())
-        return f" (about {max(0, min(bounds)) / 60:.0f} min left)" if bounds else ""
+        if not bounds:
+            return ""
+        left_s = max(0.0, min(bounds))
+        return (
+            f" (about {left_s / 60:.0f} min left)"
+            if left_s >= _MINUTES_FROM_S
+            else f" (about {left_s:.0f} s left)"
+        )
 
 
 def outcome(trial: Trial) -> str:
@@ -75,6 +85,7 @@ class _Bars(SearchProgress):
         self._bars = bars
         self._all: TaskID | None = None
         self._step: TaskID | None = None
+        self._what = ""
 
     def resumed(self, done: Sequence[Trial], total: int) -> None:
         self._all = self._bars.add_task("search", total=total, completed=len(done))
@@ -88,6 +99,10 @@ class _Bars(SearchProgress):
     def step(self, what: str, done: int, total: int) -> None:
         if self._step is None:
             self._step = self._bars.add_task(what, total=total)
+        if what != self._what:
+            # One line for all steps, whose clock starts with each.
+            self._bars.reset(self._step)
+            self._what = what
         self._bars.update(self._step, description=what, completed=done, total=total)
 
     def finish(self, trial: Trial, best: str) -> None:

@@ -110,9 +110,7 @@ def export_artifacts(
         scratch = Path(scratch_name)
         task = get_task(source.spec.task)
         split = task.load_split(data, task.proof_split(data), source.spec)
-        calibrated = _calibration(
-            calibration or CalibrationChoice(), recipe, task, data, split, spec=source.spec
-        )
+        calibrated = _calibration(calibration, recipe, task, data, split, spec=source.spec)
         if prune is not None and pruned_name is not None:
             source = _pruned(
                 source, prune, data, scratch / pruned_name, epochs=recovery_epochs, progress=progress
@@ -203,10 +201,11 @@ def _require_free(folder: Path, names: list[str], overwrite: bool) -> None:
 
 
 def _calibration(
-    choice: CalibrationChoice, recipe: Recipe, task: Task, data: Path, proof: Split, *, spec: Spec
+    choice: CalibrationChoice | None, recipe: Recipe, task: Task, data: Path, proof: Split, *, spec: Spec
 ) -> CalibrationSet | None:
     if not recipe.needs_calibration:
         return None
+    choice = choice or CalibrationChoice()
     return choose_calibration(
         task, choice.data or data, spec, proof, split=choice.split, count=choice.samples
     )

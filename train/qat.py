@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from runtimes import UsageError
-from train.quantizer import make_quantizer
+from train.quantizer import make_quantizer, quiet
 
 if TYPE_CHECKING:
     from train.options import TrainOptions
@@ -53,16 +53,20 @@ class QuantisationAware(nn.Module):
         quantizer = make_quantizer(granularity, qat=True, weight_bits=weight_bits, keep=keep)
         network = copy.deepcopy(network).train()
         _lift_zero_gammas(network)
-        self._graph_trains = True
+        self._graph_trains: bool | None = None  # not set up yet
         # In a tuple, so that its tensors are no part of this module's state.
         self._plain = (copy.deepcopy(network),)
-        self.graph = _prepare(network, example, quantizer)
+        with quiet():
+            self.graph = _prepare(network, example, quantizer)
+        # Whether observers are on is part of the state, and an epoch's is written after validation.
+        self.register_load_state_dict_post_hook(_forget_mode)
 
     def forward(self, *inputs: Tensor) -> Any:
         """What the network gives, rounded as INT8 would."""
         # Not in `train`: Lightning sets the flag alone when it returns from validation.
         if self.training != self._graph_trains:
-            self.graph.train(self.training)
+            with quiet():
+                self.graph.train(self.training)
             self._observe(self.training)
             self._graph_trains = self.training
         return self.graph(*inputs)
@@ -140,7 +144,22 @@ def _prepare(network: nn.Module, example: tuple[Tensor, ...], quantizer: Any) ->
     batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
     shapes = tuple({0: batch} for _ in example)
     program = torch.export.export(network, example, dynamic_shapes=shapes)
-    return allow_exported_model_train_eval(prepare_qat_pt2e(program.module(), quantizer))
+    prepared = prepare_qat_pt2e(program.module(), quantizer)
+    _stop_counting(prepared)
+    return allow_exported_model_train_eval(prepared)
+
+
+def _stop_counting(prepared: Any) -> None:
+    """Take out the counters of batches: the graph would advance them while it is judged as well."""
+    for node in list(prepared.graph.nodes):
+        counts = node.op == "call_function" and node.target is torch.ops.aten.add_.Tensor
+        if counts and str(node.args[0].target).endswith("num_batches_tracked"):
+            prepared.graph.erase_node(node)
+    prepared.recompile()
+
+
+def _forget_mode(module: nn.Module, _incompatible: Any) -> None:
+    module._graph_trains = None
 
 
 def _lift_zero_gammas(network: nn.Module) -> None:

@@ -6,8 +6,10 @@ Weights are symmetric, activations affine, both int8, ranges as XNNPACK's kernel
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -74,10 +76,9 @@ def import_xnnpack_quantizer() -> Any:
     Raises:
         EngineMissingError: executorch or torchao is not installed.
     """
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # torchao tells its own developers of a deprecation as it loads
     try:
-        from executorch.backends.xnnpack.quantizer import xnnpack_quantizer
+        with quiet():
+            from executorch.backends.xnnpack.quantizer import xnnpack_quantizer
     except ImportError as error:
         raise EngineMissingError(
             "Quantiser of executorch",
@@ -85,9 +86,20 @@ def import_xnnpack_quantizer() -> Any:
             expected="executorch with torchao, which quantise for XNNPACK",
             fix="Run: pip install 'edgewright[export]'.",
         ) from error
+    return xnnpack_quantizer
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what torchao and executorch note for their own developers from the user's terminal."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logging.disable(level)
-    return xnnpack_quantizer
 
 
 def module_names(node: Any) -> list[str]:
@@ -105,7 +117,12 @@ def _outside(keep: tuple[str, ...]) -> Callable[[Any], bool]:
 def _with_fine_weights(config: Any) -> Any:
     weight = config.weight
     made = weight.observer_or_fake_quant_ctr.p  # torchao's wrapper does not take arguments anew
-    observer = made.func.with_args(**{**made.keywords, "eps": SMALLEST_WEIGHT_SCALE})
+    given = {**made.keywords, "eps": SMALLEST_WEIGHT_SCALE}
+    if config.is_qat:
+        # Training must round to the very steps that an export will choose: those of the weights as they are,
+        # not of a moving average that they have left behind.
+        given["averaging_constant"] = 1.0
+    observer = made.func.with_args(**given)
     return replace(config, weight=replace(weight, observer_or_fake_quant_ctr=observer))
 
 

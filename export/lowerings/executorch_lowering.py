@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +18,7 @@ from runtimes.errors import first_line
 from runtimes.executorch_runtime import ALL_NODES, DELEGATED_NODES, ExecuTorchRuntime
 from sdk.artifact import pte_file
 from sdk.spec import Spec
+from train.quantizer import quiet
 
 
 class ExecuTorchLowering(Lowering):
@@ -139,15 +138,8 @@ def import_exir() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def quiet_lowering() -> Iterator[None]:
-    """Keep the lowering's notes to its own developers from the user's terminal."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # While either library is allowed, tracing a convolution asks whether the batch is 16 or more to
-            # choose a kernel, and a dynamic batch silently ends at 15 (torch 2.14).
-            with torch.backends.nnpack.flags(enabled=False), torch.backends.mkldnn.flags(enabled=False):
-                yield
-    finally:
-        logging.disable(level)
+    """Keep the lowering's notes to its own developers to itself, and the batch as it was asked for."""
+    # While either library is allowed, tracing a convolution asks whether the batch is 16 or more to choose a
+    # kernel, and a dynamic batch silently ends at 15 (torch 2.14).
+    with quiet(), torch.backends.nnpack.flags(enabled=False), torch.backends.mkldnn.flags(enabled=False):
+        yield

@@ -1,0 +1,55 @@
+"""Quantisation-aware training, end to end: what a harsh setting costs in the `.pte`, and what is won back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.calibration import CalibrationSet
+from export.lowering import Request
+from export.lowerings.executorch_lowering import ExecuTorchLowering
+from export.recipe import Recipe
+from runtimes import Program
+from runtimes.executorch_runtime import ExecuTorchRuntime
+from runtimes.torch_runtime import load_network
+from sdk.artifact import read_artifact
+from tests.export.conftest import TEST_IMAGES, _read
+from train.loop import train
+from train.options import make_options
+
+BATCH = 10
+
+
+def _accuracy(checkpoint: Path, data: Path, precision: str) -> float:
+    """Of the `.pte` with 4-bit weights, one scale per tensor, where `precision` is int8."""
+    artifact = read_artifact(checkpoint)
+    train_images, images = (
+        _read(data / f"{stem}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28) for stem in ("train", "t10k")
+    )
+    recipe = Recipe(precision, calibrator="minmax", granularity="per-tensor")
+    request = Request(recipe, BATCH, 100, CalibrationSet("train", list(train_images[:128]), "x"))
+    lowered = ExecuTorchLowering(4).lower(load_network(artifact.program()), artifact.spec, request)
+    with ExecuTorchRuntime(Program(lowered.payload)) as runtime:
+        parts = [
+            runtime.run({"input_0": images[at : at + BATCH, ..., None].copy()})["output_0"]
+            for at in range(0, TEST_IMAGES, BATCH)
+        ]
+    targets = _read(data / "t10k-labels-idx1-ubyte.gz", 8)
+    return float(np.mean(np.concatenate(parts).argmax(axis=1) == targets))
+
+
+@pytest.mark.slow
+def test_qat_wins_back_half_of_what_a_harsh_setting_costs(small_data: Path, tmp_path: Path) -> None:
+    machine = {"batch_size": 32, "threads": 1, "device": "cpu"}
+    start = train(make_options("product", small_data, tmp_path / "start", epochs=6, **machine)).checkpoint
+    exact, harsh = (_accuracy(start, small_data, precision) for precision in ("fp32", "int8"))
+    assert exact - harsh > 0.05, f"{exact:.1%} and {harsh:.1%}: nothing to win back"
+    harshly = {"qat_granularity": "per-tensor", "qat_weight_bits": 4}
+    options = make_options("product", small_data, tmp_path / "qat", qat=start, **harshly, **machine)
+    trained = _accuracy(train(options).checkpoint, small_data, "int8")
+    figures = f"fp32 {exact:.1%}, 4-bit per-tensor {harsh:.1%}, after training {trained:.1%}"
+    assert trained - harsh > 0.5 * (exact - harsh), figures
+    sys.stdout.write(figures + "\n")
