@@ -8,7 +8,8 @@ Targets:
   onnx   ONNX Runtime, and the source of engines that are built on the device with `edgewright build`
   pte    ExecuTorch with the XNNPACK delegate: phones and boards
   trt    TensorRT; built where a builder is installed, and marked "built, not run" where no GPU is
-  torch2trt   the same by torch2trt, where that is installed (TensorRT up to 10)
+  trt-onnx   the int8 graph that TensorRT takes (product_int8_trt.onnx), to be built on a Jetson
+  torch2trt   the same as trt by torch2trt, where that is installed (TensorRT up to 10)
 
 Every precision but fp32 is in the file's name (product_int8.onnx). A compressed artifact is timed against its
 fp32 parent in the same run; one that is not faster, or not smaller, says "no gain".
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help=".safetensors written by train")
-    parser.add_argument("--to", required=True, metavar="TARGETS", help="comma-separated: onnx,pte,trt")
+    parser.add_argument("--to", required=True, metavar="TARGETS", help="comma-separated: onnx,pte,trt,trt-onnx")
     _add_compression(parser.add_argument_group("compression"))
     _add_calibration(parser.add_argument_group("calibration (int8 and fp16)"))
     parser.add_argument(

@@ -22,6 +22,7 @@ TARGETS: dict[str, str] = {
     "onnx": "export.lowerings.onnx_lowering:OnnxLowering",
     "pte": "export.lowerings.executorch_lowering:ExecuTorchLowering",
     "trt": "export.lowerings.tensorrt_lowering:TensorRTLowering",
+    "trt-onnx": "export.lowerings.tensorrt_graph_lowering:TensorRTGraphLowering",
     "torch2trt": "export.lowerings.torch2trt_lowering:Torch2trtLowering",
 }
 

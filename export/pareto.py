@@ -116,7 +116,7 @@ def _trial_json(trial: Trial) -> dict[str, Any]:
 def pareto_png(
     trials: Sequence[Trial], targets: Sequence[str], chosen: Mapping[str, int], max_drop: float
 ) -> bytes:
-    """A panel per target: drop over latency, the area of a dot its size, the set joined by a line."""
+    """A panel per target: drop over latency, the area of a dot its size."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -125,6 +125,12 @@ def pareto_png(
     for axes, target in zip(figure.subplots(1, len(targets), squeeze=False)[0], targets, strict=True):
         _panel(axes, trials, target, chosen.get(target))
         axes.axhline(max_drop, color=_CHOSEN, linestyle="--", linewidth=1, label="largest drop allowed")
+        for colour, name in (
+            (_CHOSEN, "chosen"),
+            (_ON_FRONT, "in the Pareto set"),
+            (_OFF_FRONT, "not in it"),
+        ):
+            axes.scatter([], [], color=colour, label=name)
         axes.legend(frameon=False, fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
@@ -142,9 +148,6 @@ def _panel(axes: Any, trials: Sequence[Trial], target: str, chosen: int | None) 
         axes.scatter(*at, s=20 + 180 * figures.size_ratio, color=colour, alpha=0.75, linewidth=0, zorder=3)
         axes.hlines(figures.drop, figures.latency.low, figures.latency.high, color=colour, linewidth=1)
         axes.annotate(str(trial.number), at, xytext=(6, 5), textcoords="offset points", fontsize=8)
-    points = sorted((f.latency.ratio, f.drop) for trial in front if (f := trial.of(target)))
-    if points:
-        axes.plot(*zip(*points, strict=True), color=_ON_FRONT, linewidth=1, label="Pareto set")
     axes.set_title(f"{target} (number: trial, area: size)", loc="left", fontsize=10)
     axes.set_xlabel("latency against fp32, measured in turns")
     axes.set_ylabel("drop on validation data, points")

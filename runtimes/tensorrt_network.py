@@ -15,7 +15,7 @@ from runtimes.tensorrt_package import Package, numpy_name, shortened
 _EXPORT = {
     FP32: "--to onnx --precision fp32",
     FP16: "--to onnx --precision fp16",
-    INT8: "--to trt --precision int8",
+    INT8: "--to trt-onnx --precision int8",
 }
 _QUANTISERS = re.compile(r"QuantizeLinear|zero.?point", re.IGNORECASE)
 

@@ -131,7 +131,8 @@ def test_compress_chooses_anew_under_another_budget_without_another_trial(
     assert {path.name for path in out.iterdir()} == STUDY_FILES
     before = json.loads((out / "pareto.json").read_text())
     assert before["targets"]["onnx"]["chosen"] is None
-    assert main([*words, "--max-drop", str(GENEROUS)]) == 0
+    # Too little for fp32: which of two is faster is not asked on a busy machine.
+    assert main([*words, "--max-drop", str(GENEROUS), "--max-size-mb", "0.2"]) == 0
     told = capsys.readouterr()
     assert "2 finished trials are kept" in told.err and "trial 1 of" not in told.err
     assert "product_int8.onnx: int8 minmax, accuracy" in told.out

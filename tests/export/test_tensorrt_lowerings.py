@@ -15,10 +15,13 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from export.calibration import CalibrationSet
 from export.lowering import Request
+from export.lowerings.tensorrt_graph_lowering import TensorRTGraphLowering
 from export.lowerings.tensorrt_lowering import TensorRTLowering
 from export.lowerings.torch2trt_lowering import Torch2trtLowering
 from export.recipe import Recipe
 from runtimes import Dim, EngineError, EngineMissingError, ProofError, TensorInfo, UsageError
+from runtimes.tensorrt_build_process import build_in_subprocess
+from runtimes.tensorrt_options import BuildOptions
 from sdk.inputs.image import ImageInput
 from sdk.outputs.classification import ClassificationOutput
 from sdk.spec import SPEC_VERSION, Graph, Network, Spec
@@ -95,6 +98,19 @@ def test_tensorrt_lowering_names_the_layers_it_kept(
     assert precision["kept"] == ["5"]
     assert len(precision["kept_nodes"]) == 1
     assert precision["not_as_requested"] == []
+
+
+def test_tensorrt_graph_lowering_writes_what_a_builder_takes(
+    network: Any, spec: Spec, calibration: CalibrationSet
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed")
+    lowered = TensorRTGraphLowering().lower(network, spec, Request(Recipe("int8"), 4, 0, calibration))
+    assert lowered.precision["nodes"]["Conv"] == {"int8": 1}
+    assert lowered.precision["types"]["activation"] == "int8"
+    built = build_in_subprocess(lowered.payload, BuildOptions("int8", 4))
+    record = built.precision_record()
+    assert record["layers"] == {"CONVOLUTION": {"int8": 1}, "MATRIX_MULTIPLY": {"int8": 1}}
+    assert record["not_as_requested"] == []
 
 
 def test_tensorrt_lowering_checks_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:

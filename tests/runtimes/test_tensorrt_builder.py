@@ -111,7 +111,7 @@ def test_build_refuses_a_graph_quantised_for_a_cpu(options: dict[str, Any]) -> N
         build(small_int8_cnn(**options))
     message = str(caught.value)
     assert "expected an int8 graph made for TensorRT: signed, zero-points of 0, biases in float" in message
-    assert "`edgewright export CHECKPOINT --to trt --precision int8`" in message
+    assert "`edgewright export CHECKPOINT --to trt-onnx --precision int8`" in message
     assert "\n" not in message
 
 

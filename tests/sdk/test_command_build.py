@@ -291,7 +291,7 @@ def test_build_of_a_quantised_graph(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "int8: CONVOLUTION 1 × int8; MATRIX_MULTIPLY 1 × int8" in capsys.readouterr().out
     for_cpu = make_model(tmp_path / "cpu.onnx", small_int8_cnn(unsigned=True, bias_int32=True))
     assert main(["build", str(for_cpu)]) == 2
-    assert "`edgewright export CHECKPOINT --to trt --precision int8`" in one_error_line(capsys)
+    assert "`edgewright export CHECKPOINT --to trt-onnx --precision int8`" in one_error_line(capsys)
     assert not (tmp_path / "cpu.trt").exists()
 
 

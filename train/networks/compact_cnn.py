@@ -16,14 +16,14 @@ MAX_WIDTH = 256
 """Channels stop doubling here, so that many stages do not explode."""
 
 
-def build(channels: int, classes: int, width: int = DEFAULT_WIDTH, stages: int = 2) -> nn.Module:
+def build(channels: int, classes: int, width: int = DEFAULT_WIDTH, stages: int = 3) -> nn.Module:
     """Build the network.
 
     Args:
         channels: Of the picture: 1 grey, 3 colour.
         classes: Number of scores.
         width: Channels of the stem; every stage doubles them.
-        stages: How often the picture is halved: 2 suits 28×28, each doubling of the side one more.
+        stages: How often the picture is halved: 3 suits 28×28, each doubling of the side one more.
 
     Returns:
         A module that takes float32 (N, channels, H, W) and gives logits float32 (N, classes).

@@ -37,7 +37,7 @@ DEFAULT_AUGMENT = ("flip", "shift")
 _STATISTICS_PICTURES = 2000
 _SMALLEST_STD = 1e-3
 """Below this all pictures are of one colour, and dividing by it would blow up noise."""
-_FINAL_SIDE_PX = 7
+_FINAL_SIDE_PX = 4
 """`compact_cnn` halves a picture until it is about this large."""
 
 
