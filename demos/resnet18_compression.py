@@ -2,10 +2,10 @@
 
     python -m demos.resnet18_compression
 
-trains it for one epoch on a few of the bundled pictures, so that it is a real checkpoint with real activations,
-and exports it four ways: fp32, half of the channels removed, INT8, and both. The table says how much smaller and
-faster each is than its fp32 parent, measured in turns in one run; an artifact that is not says "no gain". Its
-accuracy means nothing: latency and size are what the numbers of a network of this shape decide.
+trains it for one epoch on a few of the bundled pictures, so that it is a real checkpoint with real
+activations, and exports it four ways: fp32, half of the channels removed, INT8, and both. The table says how
+much smaller and faster each is than its fp32 parent, measured in turns in one run; an artifact that is not
+says "no gain". Its accuracy means nothing: latency and size depend on the network's shape.
 """
 
 from __future__ import annotations

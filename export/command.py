@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help=".safetensors written by train")
-    parser.add_argument("--to", required=True, metavar="TARGETS", help="comma-separated: onnx,pte,trt,trt-onnx")
+    parser.add_argument(
+        "--to", required=True, metavar="TARGETS", help="comma-separated: onnx,pte,trt,trt-onnx"
+    )
     _add_compression(parser.add_argument_group("compression"))
     _add_calibration(parser.add_argument_group("calibration (int8 and fp16)"))
     parser.add_argument(

@@ -16,6 +16,7 @@ from export.calibration import CalibrationSet
 from export.candidate import lower_candidate
 from export.gate import drop_points, gain_facts
 from export.latency import LatencyRatio, paired_latency
+from export.progress import epochs_as_steps
 from export.prove import Progress, measure
 from export.recipe import Recipe
 from export.search_space import Candidate
@@ -140,7 +141,6 @@ class Bench:
             from export.pruning import prune_checkpoint
 
             what = f"pruning {candidate.pruned_percent} %, {candidate.epochs} epochs of distillation"
-            self._progress(what, 0, 1)
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix="pruning-", dir=self._work) as scratch:
                 made = prune_checkpoint(
@@ -151,9 +151,11 @@ class Bench:
                     importance=candidate.importance,
                     epochs=candidate.epochs,
                     seed=subject.seed,
+                    say=epochs_as_steps(self._progress, what, candidate.epochs),
+                    bar=False,
                 )
                 made.replace(path)
-            self._progress(what, 1, 1)
+            self._progress(what, candidate.epochs + 1, candidate.epochs + 1)
         return path
 
     def _measure(self, candidate: Candidate) -> tuple[tuple[Figures, ...], float]:

@@ -22,7 +22,7 @@ from export.prove import Measured, Progress, compare, measure, replay_singly
 from export.recipe import FP32, INT8, Recipe
 from runtimes import DeviceError
 from runtimes.torch_runtime import load_network
-from sdk.artifact import PROVED, Artifact, Metric
+from sdk.artifact import PROVED, Artifact, Metric, write_artifact
 from sdk.codec import to_json
 from train.tasks.base import Split, Task
 
@@ -195,9 +195,11 @@ def _with_gain(done: Artifact, target: str, job: Job) -> Artifact:
         job.progress(f"timing {done.path.name} against its parent", 1, 1)
     else:
         latency = None
-    gained = gain_facts(done, parent, latency)
-    if not job.compressed:
-        del gained["gain"]
-    return replace(
-        done, manifest=replace(done.manifest, evidence=replace(evidence, facts={**facts, **gained}))
-    )
+    # Twice, because in some formats the evidence is part of the file whose size it tells.
+    for _ in range(2):
+        gained = gain_facts(done, parent, latency)
+        if not job.compressed:
+            del gained["gain"]
+        told = replace(done.manifest, evidence=replace(evidence, facts={**facts, **gained}))
+        done = write_artifact(done.path, done.payload, told)
+    return done

@@ -13,6 +13,7 @@ from export.gate import COMPRESSED_MAX_DROP, DEFAULT_BUDGETS, Budget
 from export.job import Job, prove_target
 from export.lowering import Lowering, lowering_for
 from export.origin import find_origin
+from export.progress import epochs_as_steps
 from export.prove import Measured, Progress, measure
 from export.pruning import prune_checkpoint
 from export.recipe import INT8, Recipe
@@ -183,9 +184,10 @@ def _names(
 def _pruned(
     source: Artifact, ratio: float, data: Path, out: Path, *, epochs: int, progress: Progress
 ) -> Artifact:
-    progress("pruning and recovering", 0, 1)
-    prune_checkpoint(source.path, ratio, data=data, out=out, epochs=epochs)
-    progress("pruning and recovering", 1, 1)
+    what = "pruning and recovering"
+    say = epochs_as_steps(progress, what, epochs)
+    prune_checkpoint(source.path, ratio, data=data, out=out, epochs=epochs, say=say, bar=False)
+    progress(what, epochs + 1, epochs + 1)
     return read_artifact(out)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from export.prove import Progress
 
@@ -42,6 +42,29 @@ def progress_bars() -> Iterator[Progress]:
             bars.update(tasks[what], completed=done)  # type: ignore[arg-type]
 
         yield show
+
+
+def epochs_as_steps(progress: Progress, what: str, epochs: int) -> Callable[[str], None]:
+    """What training says, as steps of one piece of work.
+
+    Args:
+        progress: Told ``(what, done, total)`` at once and after every epoch; the end is the caller's to tell.
+        what: Name of the work.
+        epochs: How many there will be.
+
+    Returns:
+        Takes the lines that `train.loop.train` says: one for every epoch, which begins with that word.
+    """
+    total = epochs + 1  # the last step is what comes after training
+    progress(what, 0, total)
+    told: list[str] = []
+
+    def say(line: str) -> None:
+        if line.startswith("epoch "):
+            told.append(line)
+            progress(what, min(len(told), epochs), total)
+
+    return say
 
 
 class _Lines:

@@ -57,6 +57,7 @@ class RecoveryOptions:
             a start from a checkpoint after sparsifying.
         threads: Of torch; None leaves its setting.
         say: Takes lines for a person; None is silent.
+        bar: On a terminal, draw a progress bar in place of a line per epoch.
         work: Folder for the training runs, kept; None is a temporary one, removed.
         overwrite: Replace a checkpoint that is there already.
     """
@@ -68,6 +69,7 @@ class RecoveryOptions:
     lr: float | None = None
     threads: int | None = None
     say: Say | None = None
+    bar: bool = True
     work: Path | None = None
     overwrite: bool = False
 
@@ -185,7 +187,7 @@ class Recovery:
             threads=told.threads,
             overwrite=True,
         )
-        return read_artifact(train(options, told.say).checkpoint)
+        return read_artifact(train(options, told.say, bar=told.bar).checkpoint)
 
     def finish(self, last: Artifact, out: Path, facts: dict[str, Any]) -> Path:
         """Write the last round's checkpoint under its final name, as a child of the original."""

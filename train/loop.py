@@ -59,12 +59,13 @@ class TrainResult:
     best_epoch: int
 
 
-def train(options: TrainOptions, say: Say | None = None) -> TrainResult:
+def train(options: TrainOptions, say: Say | None = None, *, bar: bool = True) -> TrainResult:
     """Train, choose the best epoch on the validation split, judge it, and write the checkpoint.
 
     Args:
         options: See `train.options.make_options`.
         say: Takes lines for a person; None trains silently, without a progress bar.
+        bar: On a terminal, draw a progress bar in place of a line per epoch.
 
     Raises:
         UsageError: Options that cannot be honoured, or a folder that must not be written to.
@@ -83,14 +84,14 @@ def train(options: TrainOptions, say: Say | None = None) -> TrainResult:
     if say is not None:
         say(_describe(run))
     with _quiet_lightning():
-        history, best = _fit(run, accelerator, say)
+        history, best = _fit(run, accelerator, say, bar and say is not None)
     done = finish_run(run, history.entries, best.best_epoch)
     return TrainResult(done.artifact.path, done.metrics, done.report, history.entries, best.best_epoch)
 
 
-def _fit(run: Run, accelerator: str, say: Say | None) -> tuple[History, EpochCheckpoint]:
+def _fit(run: Run, accelerator: str, say: Say | None, bar: bool) -> tuple[History, EpochCheckpoint]:
     options, folder, metric = run.options, run.folder, run.task.metric
-    bars = progress_callbacks(say is not None)
+    bars = progress_callbacks(bar)
     history = History(None if bars or say is None else lambda e: say(epoch_line(e, options.epochs, metric)))
     best = EpochCheckpoint(folder.best, folder.last, f"val_{metric}", run.task.mode)
     module = (run.plan.module or TaskModule)(run.task, run.plan, options, _num_workers(run.plan, options))

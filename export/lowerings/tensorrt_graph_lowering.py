@@ -24,7 +24,7 @@ class TensorRTGraphLowering(OnnxLowering):
     precisions = (INT8,)
 
     def lower(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
-        """See `Lowering.lower`. The batch is free. In fp32, which its gain is measured against, it is `.onnx`."""
+        """See `Lowering.lower`. The batch is free; fp32, which the gain is measured against, is `.onnx`."""
         recipe = request.recipe
         if recipe.precision != INT8:
             return super().lower(network, spec, request)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from export.onnx_graph import strip_notes, trace_onnx
 from export.quantization.integer_types import TENSORRT_TYPES, IntegerTypes, cpu_types
 from export.quantization.onnx_layers import nodes_of_layers, nodes_outside
-from export.quantization.onnx_prepare import fold_normalisations
+from export.quantization.onnx_prepare import fold_normalisations, pool_means
 from export.quantization.onnx_ranges import Calibrated, measure_ranges
 from export.quantization.onnx_static import CPU, TENSORRT, quantize_static_qdq
 from runtimes import UsageError
@@ -98,7 +98,7 @@ def _calibrate(network: nn.Module, spec: Spec, recipe: Recipe, calibration: Cali
     noted, baked_spec = trace_onnx(network, spec)
     kept = nodes_of_layers(noted, recipe.keep)
     keep_nodes = frozenset(name for names in kept.values() for name in names) | set(nodes_outside(noted))
-    payload = fold_normalisations(strip_notes(noted))
+    payload = pool_means(fold_normalisations(strip_notes(noted)))
     measured = measure_ranges(payload, baked_spec, calibration, recipe.calibrator)
     return _Traced(payload, baked_spec, keep_nodes, kept, measured)
 

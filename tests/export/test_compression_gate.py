@@ -33,7 +33,7 @@ def test_export_int8_is_proved_smaller_and_says_how_it_was_made(checkpoint: Path
     source = read_artifact(checkpoint)
     assert evidence.status == PROVED
     assert evidence.parent_sha256 == source.manifest.payload_sha256
-    assert evidence.precision["nodes"]["Conv"] == {"int8": 7}
+    assert evidence.precision["nodes"]["Conv"] == {"int8": 9}
     assert facts["recipe"] == {
         "precision": "int8",
         "calibrator": "mse",
@@ -81,7 +81,7 @@ def test_export_max_drop_zero_on_a_harsh_setting_names_the_worst_layers(
 def test_export_keep_leaves_a_layer_in_fp32(checkpoint: Path) -> None:
     recipe = Recipe(INT8, keep=("features.stem.0",))
     (exported,) = export_artifacts(checkpoint, ["onnx"], recipe=recipe, max_drop=SMALL_SAMPLE_DROP)
-    assert exported.evidence.precision["nodes"]["Conv"] == {"fp32": 1, "int8": 6}
+    assert exported.evidence.precision["nodes"]["Conv"] == {"fp32": 1, "int8": 8}
     assert exported.evidence.facts["recipe"]["keep"] == ["features.stem.0"]
 
 
@@ -175,7 +175,7 @@ def test_sensitivity_command_ranks_layers_and_draws_them(
     assert main(["sensitivity", str(checkpoint), "--samples", "100", "--out", str(out), "--json"]) == 0
     effects = json.loads(capsys.readouterr().out)
     assert effects == json.loads((out / "sensitivity.json").read_text())
-    assert len(effects) == 8
+    assert len(effects) == 10
     assert [e["drop_points"] for e in effects] == sorted((e["drop_points"] for e in effects), reverse=True)
     assert all(0 < e["output_error"] < 0.2 for e in effects)
     assert (out / "sensitivity.png").read_bytes().startswith(b"\x89PNG")

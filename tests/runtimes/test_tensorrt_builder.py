@@ -195,7 +195,7 @@ def test_build_refuses_what_the_graph_is_not(dtype: str, asked: str, got: str) -
         build(small_int8_cnn() if dtype == "int8" else small_cnn(dtype), precision=asked)
     message = str(caught.value)
     assert message.startswith(f"ONNX graph: got one in {got}, expected one in {asked}: {RTX} ")
-    target = "trt" if asked == "int8" else "onnx"
+    target = "trt-onnx" if asked == "int8" else "onnx"
     assert message.endswith(f"Run `edgewright export CHECKPOINT --to {target} --precision {asked}` first.")
 
 

@@ -158,7 +158,7 @@ def _sparse(start: Path, path: Path) -> Path:
     artifact = read_artifact(start)
     network = load_network(artifact.program())
     with torch.no_grad():
-        network.get_submodule("features.stage1.0.0").weight[::2] = 0.0
+        network.get_submodule("features.stage1.0.first.0").weight[::2] = 0.0
         network.classifier.weight[:, :5] = 0.0
     return write_artifact(path, save(network.state_dict()), artifact.manifest).path
 
@@ -168,7 +168,7 @@ def test_keep_zeros_keeps_zeros(again: Options, start: Path, tmp_path: Path) -> 
     before = load_file(sparse)
     kept = load_file(train(again(start=sparse, keep_zeros=True, lr=1e-2, out=tmp_path / "kept")).checkpoint)
     filled = load_file(train(again(start=sparse, lr=1e-2, out=tmp_path / "filled")).checkpoint)
-    for name in ("features.stage1.0.0.weight", "classifier.weight"):
+    for name in ("features.stage1.0.first.0.weight", "classifier.weight"):
         zero = before[name] == 0
         assert (kept[name][zero] == 0).all()
         assert (kept[name][~zero] != before[name][~zero]).any()

@@ -109,7 +109,7 @@ def test_mode_follows_the_flag_alone(network: torch.nn.Module) -> None:
 
 def test_zero_scales_of_fresh_blocks_train(network: torch.nn.Module) -> None:
     with torch.no_grad():
-        network.get_parameter("features.stage1.1.second.1.weight").zero_()
+        network.get_parameter("features.stage1.0.second.1.weight").zero_()
     aware = QuantisationAware(network, EXAMPLE)
     loss = aware(torch.randn(8, 1, 12, 12)).square().mean()
     loss.backward()

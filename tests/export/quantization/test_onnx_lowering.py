@@ -25,11 +25,11 @@ def _lower(traced: Traced, recipe: Recipe, calibration: CalibrationSet | None = 
 @pytest.mark.parametrize(
     ("precision", "expected"),
     [
-        ("fp32", {"Conv": {"fp32": 7}, "Gemm": {"fp32": 1}}),
-        ("int8", {"Conv": {"int8": 7}, "Gemm": {"int8": 1}, "Add": {"int8": 2}}),
-        ("int8-dynamic", {"Conv": {"fp32": 7}, "MatMul": {"int8": 1}}),
-        ("int8-weights", {"Conv": {"int8-weights": 7}, "Gemm": {"int8-weights": 1}}),
-        ("int4-weights", {"Conv": {"fp32": 7}, "MatMul": {"int4-weights": 1}}),
+        ("fp32", {"Conv": {"fp32": 9}, "Gemm": {"fp32": 1}}),
+        ("int8", {"Conv": {"int8": 9}, "Gemm": {"int8": 1}, "Add": {"int8": 3}}),
+        ("int8-dynamic", {"Conv": {"fp32": 9}, "MatMul": {"int8": 1}}),
+        ("int8-weights", {"Conv": {"int8-weights": 9}, "Gemm": {"int8-weights": 1}}),
+        ("int4-weights", {"Conv": {"fp32": 9}, "MatMul": {"int4-weights": 1}}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

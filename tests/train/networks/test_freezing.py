@@ -70,6 +70,7 @@ def test_stages_look_inside_features() -> None:
         "features.stem",
         "features.stage1",
         "features.stage2",
+        "features.stage3",
         "classifier",
     ]
 
