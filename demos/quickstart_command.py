@@ -2,7 +2,8 @@
 
 Takes about three minutes on two cores and writes into one folder: the checkpoint (product.safetensors), the
 artifacts made from it (product.onnx, product.pte and, where a TensorRT builder is installed, product.trt; the
-first two also in int8, and pruned and in int8), a picture to try them on (sample.png), and report.html. What was there before under these names is replaced.
+first two also in int8, and pruned and in int8), a picture to try them on (sample.png), and report.html. What
+was there before under these names is replaced.
 
 Examples:
   edgewright quickstart
