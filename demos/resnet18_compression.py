@@ -11,6 +11,7 @@ says "no gain". Its accuracy means nothing: latency and size depend on the netwo
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from export.calibration import CalibrationChoice
 from export.pipeline import export_artifacts
 from export.progress import progress_bars
 from export.recipe import INT8, Recipe
+from runtimes import EdgewrightError
 from train.data.idx import read_idx
 from train.loop import train
 from train.options import make_options
@@ -42,7 +44,11 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     args = parser.parse_args()
-    rows = compress_resnet18(args.out, args.seed)
+    try:
+        rows = compress_resnet18(args.out, args.seed)
+    except EdgewrightError as error:
+        print(f"edgewright: {error}", file=sys.stderr)
+        return 2
     print_table(rows)
     print(f"On {describe_environment()['Processor']}. One epoch on few pictures: its accuracy means nothing.")
     return 0
@@ -57,7 +63,7 @@ def compress_resnet18(out: Path, seed: int = 0) -> list[Row]:
     data = out / "data"
     _write_few_pictures(data)
     options = make_options(
-        "product", data, out, model="resnet18", epochs=1, batch_size=16, seed=seed, overwrite=True
+        "product", data, out / "run", model="resnet18", epochs=1, batch_size=16, seed=seed, overwrite=True
     )
     checkpoint = train(options, say=print).checkpoint
     common: dict[str, Any] = {"data": data, "overwrite": True, "max_drop": ANY_DROP}

@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from export.latency import WARM_UP_S
 from sdk import Predictor
 
 ROUNDS = 12
 PER_BLOCK = 10
-WARM_UP_PER_BLOCK = 3
-"""Each block begins warm: the engine that ran before has left its threads spinning and the caches cold."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +67,13 @@ def time_artifacts(paths: Sequence[Path], items: Sequence[Any], seed: int) -> di
 
 
 def _block(predictor: Predictor, items: Sequence[Any], start: int) -> list[float]:
+    warm = time.perf_counter() + WARM_UP_S
+    while time.perf_counter() < warm:
+        predictor.predict(items[start % len(items)])
     seconds = []
-    for turn in range(-WARM_UP_PER_BLOCK, PER_BLOCK):
+    for turn in range(PER_BLOCK):
         item = items[(start + turn) % len(items)]
         begin = time.perf_counter()
         predictor.predict(item)
         seconds.append(time.perf_counter() - begin)
-    return seconds[WARM_UP_PER_BLOCK:]
+    return seconds

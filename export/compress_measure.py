@@ -15,13 +15,13 @@ from export.bake import example_input
 from export.calibration import CalibrationSet
 from export.candidate import lower_candidate
 from export.gate import drop_points, gain_facts
-from export.latency import LatencyRatio, paired_latency
+from export.latency import LatencyRatio, surest_latency
 from export.progress import epochs_as_steps
 from export.prove import Progress, measure
 from export.recipe import Recipe
 from export.search_space import Candidate
 from export.sensitivity import DEFAULT_SAMPLES, quantisation_effects, some_of
-from export.trial import LATENCY_STEP, Figures, Trial
+from export.trial import Figures, Trial
 from runtimes import DeviceError, EngineError, EngineMissingError, ProofError
 from runtimes.torch_runtime import load_network
 from sdk.artifact import Artifact, Metric, read_artifact
@@ -30,7 +30,6 @@ from train.tasks.base import Split, Task
 
 DEFAULT_MAX_BATCH = 8
 _TIMED_ITEMS = 32
-_MOST_TAKES = 3
 _DECIMALS = 5
 
 
@@ -185,17 +184,11 @@ class Bench:
         )
 
     def _latency(self, artifact: Artifact, target: str) -> LatencyRatio:
-        """Paired ratio; timed again while other work makes it uncertain, and the surest take is kept."""
-        takes: list[LatencyRatio] = []
-        while len(takes) < _MOST_TAKES and (not takes or takes[-1].high > LATENCY_STEP * takes[-1].low):
-            self._progress(f"timing {target}", 0, 1)
-            takes.append(
-                paired_latency(
-                    artifact.path, self._parents[target].path, self._timed, seed=self._subject.seed
-                )
-            )
-            self._progress(f"timing {target}", 1, 1)
-        return _rounded(min(takes, key=lambda take: take.high / take.low))
+        self._progress(f"timing {target}", 0, 1)
+        parent = self._parents[target].path
+        latency = surest_latency(artifact.path, parent, self._timed, seed=self._subject.seed)
+        self._progress(f"timing {target}", 1, 1)
+        return _rounded(latency)
 
     def _metrics(self, path: Path, what: str) -> tuple[Metric, ...]:
         return measure(path, self._subject.task, self._subject.validation, self._progress, what).metrics

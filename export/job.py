@@ -16,7 +16,7 @@ from export.gate import (
     require_small_drop,
     verify_tolerance,
 )
-from export.latency import paired_latency
+from export.latency import surest_latency
 from export.lowering import lowering_for
 from export.prove import Measured, Progress, compare, measure, replay_singly
 from export.recipe import FP32, INT8, Recipe
@@ -191,7 +191,7 @@ def _with_gain(done: Artifact, target: str, job: Job) -> Artifact:
         parent = lower_candidate(job.origin, target, Recipe(), None, place, max_batch=job.max_batch)
     if evidence.status == PROVED:
         job.progress(f"timing {done.path.name} against its parent", 0, 1)
-        latency = paired_latency(done.path, parent.path, list(job.split.items[:TIMED_ITEMS]))
+        latency = surest_latency(done.path, parent.path, list(job.split.items[:TIMED_ITEMS]))
         job.progress(f"timing {done.path.name} against its parent", 1, 1)
     else:
         latency = None

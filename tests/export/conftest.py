@@ -24,6 +24,14 @@ from train.data.idx import FASHION_LABELS
 TRAIN_IMAGES, TEST_IMAGES = 1500, 300
 
 
+@pytest.fixture(autouse=True)
+def _restless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is timed here need not be timed well."""
+    monkeypatch.setattr("export.latency.WARM_UP_S", 0.0)
+    monkeypatch.setattr("export.latency.ROUNDS", 4)
+    monkeypatch.setattr("export.latency.MOST_TAKES", 1)
+
+
 def _read(path: Path, header: int) -> np.ndarray:
     return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header)
 

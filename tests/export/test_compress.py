@@ -9,17 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from export import compress_measure, job
+from export import compress_measure
 from export.compress import Search, compress
 from export.compress_choice import Limits
 from export.compress_progress import SearchProgress
-from export.latency import paired_latency
 from export.search_space import Candidate, Space
 from runtimes import DataError, ProofError, UsageError
 from sdk import Predictor
@@ -30,7 +28,6 @@ GENEROUS = 3.0
 """Points. The small test network on 300 pictures loses about one to int8; what is tested is the search."""
 LESS_THAN_FP32 = 100_000
 """Bytes that only a compressed artifact keeps to; so tiny a network need not be faster on a busy machine."""
-ROUNDS = 4
 PATIENCE_S = 300
 STUDY_FILES = {".lock", "study.db", "pareto.json", "pareto.png", "work"}
 WITHOUT_TRAINING = (Candidate(), Candidate("int8"), Candidate("int8", "mse"), Candidate("int8", keep_worst=1))
@@ -38,10 +35,8 @@ WITHOUT_TRAINING = (Candidate(), Candidate("int8"), Candidate("int8", "mse"), Ca
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No training, and few rounds of timing."""
+    """No training."""
     monkeypatch.setattr(Space, "ladder", lambda _self: WITHOUT_TRAINING)
-    for module in (compress_measure, job):
-        monkeypatch.setattr(module, "paired_latency", partial(paired_latency, rounds=ROUNDS))
 
 
 class Watched(SearchProgress):
