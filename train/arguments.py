@@ -10,6 +10,7 @@ from typing import Any
 
 from train.networks.names import DERIVED
 from train.options import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULERS
+from train.quantizer import WEIGHT_BITS
 from train.tasks.base import Task
 
 NETWORKS = "edgewright.networks"
@@ -137,7 +138,10 @@ def _add_qat(group: Any) -> None:
         help="of weight scales; the one that will be exported. Default: per-channel",
     )
     group.add_argument(
-        "--qat-weight-bits", type=int, choices=(8, 4), help="4 trains for weights in 15 steps. Default: 8"
+        "--qat-weight-bits",
+        type=int,
+        choices=WEIGHT_BITS,
+        help="4 and 3 train for weights in 15 and 7 steps. Default: 8",
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runtimes import UsageError
+from train.quantizer import WEIGHT_BITS
 
 OPTIMIZERS = ("adamw", "sgd", "adam", "rmsprop")
 SCHEDULERS = ("none", "step", "exponential", "cosine", "plateau", "cyclic", "one-cycle", "warmup-cosine")
@@ -57,7 +58,7 @@ class TrainOptions:
         feature_weight: Of the difference between both networks' attention maps.
         qat: Checkpoint to train on with the rounding of INT8 in the network; also the `start`.
         qat_granularity: Of weight scales while training with `qat`: ``per-channel`` or ``per-tensor``.
-        qat_weight_bits: 8, or 4 for weights in 15 steps.
+        qat_weight_bits: 8, or 4 or 3 for weights in 15 or 7 steps.
         task_options: The task's own frozen dataclass.
     """
 
@@ -299,7 +300,7 @@ _RANGES: tuple[tuple[str, Any, str], ...] = (
     ("distill_weight", lambda v: 0 <= v <= 1, "from 0 to 1"),
     ("feature_weight", lambda v: v >= 0, "at least 0"),
     ("qat_granularity", lambda v: v in ("per-channel", "per-tensor"), "per-channel or per-tensor"),
-    ("qat_weight_bits", lambda v: v in (8, 4), "8 or 4"),
+    ("qat_weight_bits", lambda v: v in WEIGHT_BITS, "8, 4 or 3"),
 )
 
 

@@ -33,7 +33,7 @@ class QuantisationAware(nn.Module):
         network: In any mode; copied, not changed.
         example: What it takes, with a batch of at least two.
         granularity: Of weight scales.
-        weight_bits: 8, or 4 for a harsher range.
+        weight_bits: 8, or 4 or 3 for harsher ranges.
         keep: Dotted names of modules that stay in fp32.
 
     Raises:
@@ -58,6 +58,7 @@ class QuantisationAware(nn.Module):
         self._plain = (copy.deepcopy(network),)
         with quiet():
             self.graph = _prepare(network, example, quantizer)
+            _measure_weights(self.graph, example)
         # Whether observers are on is part of the state, and an epoch's is written after validation.
         self.register_load_state_dict_post_hook(_forget_mode)
 
@@ -147,6 +148,20 @@ def _prepare(network: nn.Module, example: tuple[Tensor, ...], quantizer: Any) ->
     prepared = prepare_qat_pt2e(program.module(), quantizer)
     _stop_counting(prepared)
     return allow_exported_model_train_eval(prepared)
+
+
+def _measure_weights(graph: nn.Module, example: tuple[Tensor, ...]) -> None:
+    """Give weights their scales, so that the network can be judged before it is trained."""
+    from torchao.quantization.pt2e import FakeQuantize, disable_observer
+
+    graph.eval()
+    graph.apply(disable_observer)
+    for module in graph.modules():
+        # Exactly this class: activations have a subclass of it, and an example says nothing about them.
+        if type(module) is FakeQuantize:
+            module.enable_observer()
+    with torch.no_grad():
+        graph(*example)
 
 
 def _stop_counting(prepared: Any) -> None:

@@ -19,7 +19,7 @@ from runtimes.errors import first_line
 GRANULARITIES = ("per-channel", "per-tensor")
 CALIBRATORS = ("minmax", "mse")
 """Ranges from the extremes, or the ranges whose rounding loses least over a histogram."""
-WEIGHT_BITS = (8, 4)
+WEIGHT_BITS = (8, 4, 3)
 SMALLEST_WEIGHT_SCALE = 2**-24
 """ExecuTorch's own 2**-12 rounds away most of a first convolution that has absorbed ``/ 255``: its weights
 lie around 0.005, in steps of 0.00004 (0.4 points of accuracy on Fashion-MNIST)."""
@@ -44,7 +44,7 @@ def make_quantizer(
         dynamic: Linear layers only, activation ranges taken anew from every batch.
         calibrator: One of `CALIBRATORS`; means nothing with `qat` or `dynamic`.
         keep: Dotted names of modules in the traced network that stay in fp32, with all that is in them.
-        weight_bits: 8, or 4 for the range -7..7 (stored in 8: it is the accuracy of 4 bits, not their size).
+        weight_bits: 8, or 4 or 3 for the range -7..7 or -3..3 (stored in 8: their accuracy, not their size).
 
     Raises:
         EngineMissingError: executorch or torchao is not installed.
@@ -118,11 +118,16 @@ def _with_fine_weights(config: Any) -> Any:
     weight = config.weight
     made = weight.observer_or_fake_quant_ctr.p  # torchao's wrapper does not take arguments anew
     given = {**made.keywords, "eps": SMALLEST_WEIGHT_SCALE}
+    kind = made.func
     if config.is_qat:
-        # Training must round to the very steps that an export will choose: those of the weights as they are,
-        # not of a moving average that they have left behind.
+        from torchao.quantization.pt2e import FakeQuantize
+
+        # Training must round to the very steps that an export will choose. Those are of the weights as they
+        # are, not of a moving average that they have left behind; and the fused kernel that comes with the
+        # configuration makes symmetric steps too wide, by a sixth for weights in -3..3 (torch 2.14).
         given["averaging_constant"] = 1.0
-    observer = made.func.with_args(**given)
+        kind = FakeQuantize
+    observer = kind.with_args(**given)
     return replace(config, weight=replace(weight, observer_or_fake_quant_ctr=observer))
 
 

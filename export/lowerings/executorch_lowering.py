@@ -25,8 +25,8 @@ class ExecuTorchLowering(Lowering):
     """`.pte` for phones and boards.
 
     Args:
-        weight_bits: Of ``int8`` weights. 4 confines them to 15 steps, in 8 bits of storage: a way to see what
-            so few cost, and whether training wins it back.
+        weight_bits: Of ``int8`` weights. 4 confines them to 15 steps, 3 to 7, in 8 bits of storage: a way to
+            see what so few cost, and whether training wins it back.
     """
 
     suffix = ".pte"

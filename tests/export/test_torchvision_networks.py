@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from export.lowering import Request, lowering_for
+from export.recipe import Recipe
 from runtimes import Dim, TensorInfo
 from runtimes.torch_runtime import build_network
 from sdk import Predictor
@@ -78,7 +79,7 @@ def test_network_lowers_with_the_same_answers(name: str, shared_data: Path, tmp_
     assert np.ptp(expected, axis=0).max() > 100 * TOLERANCE, "the network tells the photos apart"
     for target in ("onnx", "pte"):
         lowering = lowering_for(target)
-        lowered = lowering.lower(network, spec, Request("fp32", 8, 20_000))
+        lowered = lowering.lower(network, spec, Request(Recipe(), 8, 20_000))
         path = tmp_path / f"{name}{lowering.suffix}"
         write_artifact(path, lowered.payload, make_manifest(lowered.spec))
         with Predictor(path) as predictor:
