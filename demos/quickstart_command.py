@@ -1,6 +1,6 @@
 """Train, export, prove and time a classifier on bundled real images, with a report.
 
-Takes about three minutes on two cores and writes into one folder: the checkpoint (product.safetensors), the
+Takes about four minutes on two cores and writes into one folder: the checkpoint (product.safetensors), the
 artifacts made from it (product.onnx, product.pte and, where a TensorRT builder is installed, product.trt; the
 first two also in int8, and pruned and in int8), a picture to try them on (sample.png), and report.html. What
 was there before under these names is replaced.
