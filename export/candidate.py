@@ -29,6 +29,8 @@ _PACKAGES = (
 _EVIDENCE_ROOM, _LAYER_ROOM = 3 * 1024, 120
 """Bytes left in a `.pte` for evidence that is measured after lowering: in all, and per layer for ranges."""
 
+DEFAULT_MAX_BATCH = 8
+"""Of engines that plan their memory ahead."""
 HERITAGE = ("pruning", "sparsity", "qat")
 """Facts of a checkpoint that its artifacts tell as well."""
 

@@ -15,7 +15,7 @@ from export.compress_choice import Choice, Limits, best_so_far, choose
 from export.compress_measure import Bench, Subject
 from export.compress_progress import SearchProgress
 from export.compress_setup import identity_of, require_usable, space_of, subject_of
-from export.lowering import lowering_for
+from export.lowering import lowerings_for
 from export.pareto import pareto_json, pareto_png
 from export.pipeline import export_artifacts
 from export.recipe import FP32
@@ -83,9 +83,7 @@ def compress(search: Search, progress: SearchProgress) -> Found:
         DataError: The data cannot be used, or has no split to prove on that the choice has not seen.
         EngineError: A target cannot be lowered to or run on this machine.
     """
-    lowerings = {target: lowering_for(target) for target in search.targets}
-    for lowering in lowerings.values():
-        lowering.check(FP32)
+    lowerings = lowerings_for(search.targets, FP32)
     checkpoint = read_artifact(search.checkpoint)
     require_usable(checkpoint, search.out, lowerings, search.overwrite)
     subject = subject_of(checkpoint, search.data, search.targets, search.seed)

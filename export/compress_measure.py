@@ -13,9 +13,9 @@ from typing import Any
 
 from export.bake import example_input
 from export.calibration import CalibrationSet
-from export.candidate import lower_candidate
+from export.candidate import DEFAULT_MAX_BATCH, lower_candidate
 from export.gate import drop_points, gain_facts
-from export.latency import LatencyRatio, surest_latency
+from export.latency import TIMED_ITEMS, LatencyRatio, surest_latency
 from export.progress import epochs_as_steps
 from export.prove import Progress, measure
 from export.recipe import Recipe
@@ -28,8 +28,6 @@ from sdk.artifact import Artifact, Metric, read_artifact
 from sdk.artifact.provenance import versions_of
 from train.tasks.base import Split, Task
 
-DEFAULT_MAX_BATCH = 8
-_TIMED_ITEMS = 32
 _DECIMALS = 5
 
 
@@ -73,7 +71,7 @@ class Bench:
         self._subject, self._work, self._progress = subject, work, progress
         work.mkdir(parents=True, exist_ok=True)
         self._scratch = tempfile.TemporaryDirectory(prefix="trial-", dir=work)
-        self._timed = some_of(subject.validation, _TIMED_ITEMS).items
+        self._timed = some_of(subject.validation, TIMED_ITEMS).items
         self.reference = self._metrics(subject.checkpoint.path, "measuring the checkpoint")
         self._parents = {target: self._lower_parent(target) for target in subject.targets}
         self._macs = count_macs(subject.checkpoint)

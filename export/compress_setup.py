@@ -13,6 +13,7 @@ from export.search_space import Space, space_for
 from runtimes import DataError, UsageError
 from runtimes.torch_runtime import load_network
 from sdk.artifact import Artifact
+from train.start import require_checkpoint
 from train.tasks import get_task
 
 if TYPE_CHECKING:
@@ -25,22 +26,9 @@ def require_usable(
     """Refuse before all the trials what could not be written after them.
 
     Raises:
-        UsageError: No checkpoint, two targets with one kind of file, or an artifact that is in the way.
+        UsageError: No checkpoint, or an artifact that is in the way.
     """
-    if checkpoint.suffix != ".safetensors":
-        raise UsageError(
-            f"Checkpoint {checkpoint.path.name!r}",
-            got=f"a {checkpoint.suffix} artifact",
-            expected="a .safetensors checkpoint",
-            fix="Compress what `edgewright train` wrote.",
-        )
-    if len({lowering.suffix for lowering in lowerings.values()}) < len(lowerings):
-        raise UsageError(
-            "Option --to",
-            got=",".join(lowerings),
-            expected="one way to each kind of file",
-            fix="trt and torch2trt both write .trt: choose one.",
-        )
+    require_checkpoint(checkpoint)
     for lowering in lowerings.values():
         there = sorted(out.glob(f"{checkpoint.path.stem}*{lowering.suffix}"))
         if there and not overwrite:

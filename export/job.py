@@ -16,7 +16,7 @@ from export.gate import (
     require_small_drop,
     verify_tolerance,
 )
-from export.latency import surest_latency
+from export.latency import TIMED_ITEMS, surest_latency
 from export.lowering import lowering_for
 from export.prove import Measured, Progress, compare, measure, replay_singly
 from export.recipe import FP32, INT8, Recipe
@@ -26,7 +26,6 @@ from sdk.artifact import PROVED, Artifact, Metric, write_artifact
 from sdk.codec import to_json
 from train.tasks.base import Split, Task
 
-TIMED_ITEMS = 32
 MOST_KEPT_SHARE = 0.5
 """With more than half of the layers in fp32, a file is no longer what was asked for."""
 

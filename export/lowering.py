@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
 
     from export.calibration import CalibrationSet
 
-__all__ = ["FP16", "FP32", "INT8", "TARGETS", "Lowered", "Lowering", "Request", "lowering_for"]
+__all__ = [
+    "FP16",
+    "FP32",
+    "INT8",
+    "TARGETS",
+    "Lowered",
+    "Lowering",
+    "Request",
+    "lowering_for",
+    "lowerings_for",
+]
 
 TARGETS: dict[str, str] = {
     "onnx": "export.lowerings.onnx_lowering:OnnxLowering",
@@ -122,3 +133,25 @@ def lowering_for(target: str) -> Lowering:
     module, _, name = TARGETS[target].partition(":")
     lowering: Lowering = getattr(import_module(module), name)()
     return lowering
+
+
+def lowerings_for(targets: Iterable[str], precision: str) -> dict[str, Lowering]:
+    """The lowerings of several targets, each checked before any work.
+
+    Raises:
+        UsageError: No target, one that is not there or has not this precision, or two with one kind of file.
+        EngineMissingError: A compiler is not installed.
+    """
+    lowerings = {target: lowering_for(target) for target in dict.fromkeys(targets)}
+    if not lowerings:
+        raise UsageError("Option --to", got="no target", expected="at least one", fix="Say --to onnx.")
+    if len({lowering.suffix for lowering in lowerings.values()}) < len(lowerings):
+        raise UsageError(
+            "Option --to",
+            got=",".join(lowerings),
+            expected="one way to each kind of file",
+            fix="trt and torch2trt both write .trt: choose one.",
+        )
+    for lowering in lowerings.values():
+        lowering.check(precision)
+    return lowerings

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from export.calibration import CalibrationChoice, CalibrationSet, choose_calibration
-from export.candidate import lower_candidate
+from export.candidate import DEFAULT_MAX_BATCH, lower_candidate
 from export.gate import COMPRESSED_MAX_DROP, DEFAULT_BUDGETS, Budget
 from export.job import Job, prove_target
-from export.lowering import Lowering, lowering_for
+from export.lowering import Lowering, lowerings_for
 from export.origin import find_origin
 from export.progress import epochs_as_steps
 from export.prove import Measured, Progress, measure
@@ -22,12 +22,12 @@ from runtimes import UsageError
 from sdk.artifact import Artifact, Evidence, Metric, read_artifact, write_artifact
 from sdk.atomic_write import atomic_write
 from sdk.spec import Spec
+from train.start import require_checkpoint
 from train.tasks import get_task
 from train.tasks.base import Split, Task
 
 __all__ = ["DEFAULT_MAX_BATCH", "Exported", "export_artifacts", "lower_candidate"]
 
-DEFAULT_MAX_BATCH = 8
 DEFAULT_RECOVERY_EPOCHS = 3
 _FP32_RECIPE = Recipe()
 
@@ -133,13 +133,7 @@ def _plan(
     prune: float | None,
     max_batch: int,
 ) -> dict[str, Lowering]:
-    if source.suffix != ".safetensors":
-        raise UsageError(
-            f"Checkpoint {source.path.name!r}",
-            got=f"a {source.suffix} artifact",
-            expected="a .safetensors checkpoint",
-            fix="Export from what `edgewright train` wrote.",
-        )
+    require_checkpoint(source)
     if max_batch < 1:
         raise UsageError("Option --max-batch", got=str(max_batch), expected="at least 1", fix="Correct it.")
     if prune is not None and not 0 < prune < 1:
@@ -147,19 +141,7 @@ def _plan(
     if mixed and recipe.precision != INT8:
         raise UsageError("Option --mixed", got=f"it with --precision {recipe.precision}",
                          expected=f"--precision {INT8}", fix="Leave it out.")  # fmt: skip
-    lowerings = {target: lowering_for(target) for target in dict.fromkeys(targets)}
-    if not lowerings:
-        raise UsageError("Option --to", got="no target", expected="at least one", fix="Say --to onnx.")
-    if len({lowering.suffix for lowering in lowerings.values()}) < len(lowerings):
-        raise UsageError(
-            "Option --to",
-            got=",".join(targets),
-            expected="one way to each kind of file",
-            fix="trt and torch2trt both write .trt: choose one.",
-        )
-    for lowering in lowerings.values():
-        lowering.check(recipe.precision)
-    return lowerings
+    return lowerings_for(targets, recipe.precision)
 
 
 def _write(proved: dict[str, Artifact], checkpoints: list[Path], folder: Path) -> list[Exported]:

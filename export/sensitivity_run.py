@@ -12,6 +12,7 @@ from export.sensitivity import LayerEffect, pruning_effects, quantisation_effect
 from runtimes import UsageError
 from runtimes.torch_runtime import load_network
 from sdk.artifact import read_artifact
+from train.start import require_checkpoint
 from train.tasks import get_task
 
 
@@ -58,9 +59,7 @@ def measure_sensitivity(
         UsageError: The file is no checkpoint.
     """
     source = read_artifact(checkpoint)
-    if source.suffix != ".safetensors":
-        raise UsageError(f"Checkpoint {source.path.name!r}", got=f"a {source.suffix} artifact",
-                         expected="a .safetensors checkpoint", fix="Name what `train` wrote.")  # fmt: skip
+    require_checkpoint(source)
     folder = data or data_of_run(source.path)
     task = get_task(source.spec.task)
     proof = task.load_split(folder, task.proof_split(folder), source.spec)

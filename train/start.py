@@ -29,13 +29,7 @@ def read_checkpoint(path: Path, option: str, task: str) -> Artifact:
         UsageError: It is an exported artifact, or of another task.
     """
     artifact = read_artifact(path)
-    if artifact.suffix != ".safetensors":
-        raise UsageError(
-            f"Option {option} {path.name!r}",
-            got=f"a {artifact.suffix} artifact",
-            expected="a .safetensors checkpoint",
-            fix="Name what `edgewright train` wrote.",
-        )
+    require_checkpoint(artifact, f"Option {option}")
     if artifact.spec.task != task:
         raise UsageError(
             f"Option {option} {path.name!r}",
@@ -51,3 +45,22 @@ def inherited_facts(start: Artifact, *, keep_zeros: bool) -> dict[str, Any]:
     facts = start.manifest.evidence.facts
     names = (*INHERITED_FACTS, "sparsity") if keep_zeros else INHERITED_FACTS
     return {name: facts[name] for name in names if name in facts}
+
+
+def require_checkpoint(artifact: Artifact, what: str = "Checkpoint") -> None:
+    """Refuse an artifact that was exported already.
+
+    Args:
+        artifact: What was named.
+        what: What it was named as, for the message.
+
+    Raises:
+        UsageError: It is no checkpoint.
+    """
+    if artifact.suffix != ".safetensors":
+        raise UsageError(
+            f"{what} {artifact.path.name!r}",
+            got=f"a {artifact.suffix} artifact",
+            expected="a .safetensors checkpoint",
+            fix="Name what `edgewright train` wrote.",
+        )
