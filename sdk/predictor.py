@@ -108,6 +108,29 @@ class Predictor:
             return [result for results in self._results(item) for result in results]
         return next(self._results([item]))[0]
 
+    def prepare(self, items: Sequence[Any]) -> tuple[dict[str, Array], list[Sample]]:
+        """The first third of `predict`, for measuring it: items to the arrays that `runtime.run` takes.
+
+        Args:
+            items: As `predict` takes them; from one to as many as one call of the graph takes. A batch
+                shorter than the graph's smallest is filled up with its last item.
+
+        Raises:
+            InputError: An item cannot be used.
+        """
+        spec = self.spec
+        samples = [spec.input.load(item) for item in items]
+        missing = max(0, spec.batch.min - len(samples))
+        return spec.input.batch(samples + samples[-1:] * missing, spec.baked), samples
+
+    def finish(self, outputs: dict[str, Array], samples: Sequence[Sample]) -> list[Any]:
+        """The last third of `predict`: what `runtime.run` gave to one result per sample of `prepare`.
+
+        Raises:
+            EngineError: The outputs hold no finite numbers.
+        """
+        return self.spec.output.read(self._activated(outputs, samples), samples)
+
     def outputs(self, items: Sequence[Any]) -> dict[str, Array]:
         """Activated outputs of the graph for a list of items, before they become results.
 
@@ -183,16 +206,16 @@ class Predictor:
             yield self.spec.output.read(outputs, samples)
 
     def _run_batches(self, items: Sequence[Any]) -> Iterator[tuple[dict[str, Array], list[Sample]]]:
-        """Run `items` in batches that the artifact allows; a short last batch is filled up and cut."""
-        spec = self.spec
+        """Run `items` in batches that the artifact allows."""
         for start in range(0, len(items), self._batch_size):
-            samples = [spec.input.load(item) for item in items[start : start + self._batch_size]]
-            missing = max(0, spec.batch.min - len(samples))
-            arrays = spec.input.batch(samples + samples[-1:] * missing, spec.baked)
-            outputs = self._runtime.run(arrays)
-            if missing:
-                outputs = {name: array[: len(samples)] for name, array in outputs.items()}
-            yield spec.output.activate(outputs, spec.baked), samples
+            arrays, samples = self.prepare(items[start : start + self._batch_size])
+            yield self._activated(self._runtime.run(arrays), samples), samples
+
+    def _activated(self, outputs: dict[str, Array], samples: Sequence[Sample]) -> dict[str, Array]:
+        spec = self.spec
+        if len(samples) < spec.batch.min:
+            outputs = {name: array[: len(samples)] for name, array in outputs.items()}
+        return spec.output.activate(outputs, spec.baked)
 
     def _pick_batch_size(self, asked: int | None) -> int:
         allowed = self.spec.batch
