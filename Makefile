@@ -13,7 +13,7 @@ unexport PYTHONPATH
 STAMP := $(VENV)/.edgewright-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow check format clean
+.PHONY: help quickstart test test-slow gate check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ test: $(STAMP) ## every test that fits in a quarter of an hour on two cores
 
 test-slow: $(STAMP) ## the long tests
 	pytest -m slow $(PYTEST_ARGS)
+
+gate: $(STAMP) ## is this revision slower than the one before?
+	bash .ci/gate $(REF)
 
 check: $(STAMP) ## lint, formatting, types and import contracts
 	ruff check .
@@ -50,4 +53,5 @@ $(STAMP): pyproject.toml constraints.txt
 		|| { echo "make: $(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 	@echo "Installing into $(VENV): about 7 GB and some minutes, once."
 	$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[all]'
+	$(VENV)/bin/edgewright build-native --if-possible
 	@touch $@

@@ -11,7 +11,6 @@ from typing import Any
 from demos.environment import describe_environment
 from demos.report import Findings, write_report
 from demos.summary import Row, summarise
-from demos.timing import Timing, time_artifacts
 from export.lowering import FP32, INT8, lowering_for
 from export.pipeline import Exported, export_artifacts
 from export.progress import progress_bars
@@ -19,8 +18,10 @@ from export.prove import Progress
 from export.recipe import Recipe
 from runtimes import EngineMissingError
 from sdk import Predictor
-from sdk.artifact import NOT_RUN, read_artifact
+from sdk.artifact import read_artifact
 from sdk.atomic_write import atomic_write
+from sdk.bench import BenchOptions, BenchReport, benchmark
+from sdk.bench.page import as_html
 from sdk.results import Classification
 from train.loop import train
 from train.options import make_options
@@ -39,7 +40,7 @@ PRUNED_SHARE, RECOVERY_EPOCHS = 0.3, 8
 SAMPLE_MAX_DROP = 2.0
 # A tenth of the full set, few epochs: smaller steps than the task's own reach one to two points more.
 BATCH_SIZE, LEARNING_RATE = 64, 4e-3
-TIMED_PICTURES = 50
+TIMED_PICTURES, TIMED_SECONDS = 50, 1.5
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,10 @@ def run_quickstart(options: Quickstart) -> list[Row]:
     results = _predict(done[0].path, split)
     _save_sample(options.out / "sample.png", split, results, done[0].path)
     print("timing single predictions", flush=True)
-    rows = summarise(paths, _time(paths, split, options.seed))
+    timed = _time(paths, split, options.seed)
+    atomic_write(options.out / "bench.json", timed.dumps())
+    atomic_write(options.out / "bench.html", as_html(timed))
+    rows = summarise(paths, timed.runs)
     findings = Findings(
         rows=rows,
         results=results,
@@ -153,6 +157,8 @@ def _save_sample(path: Path, split: Split, results: Sequence[Classification], ar
     atomic_write(path, spec.input.encode(results[first].source))
 
 
-def _time(paths: Sequence[Path], split: Split, seed: int) -> dict[Path, Timing]:
-    runnable = [path for path in paths if read_artifact(path).manifest.evidence.status != NOT_RUN]
-    return time_artifacts(runnable, list(split.items[:TIMED_PICTURES]), seed)
+def _time(paths: Sequence[Path], split: Split, seed: int) -> BenchReport:
+    """Without fresh processes, which `edgewright bench` starts: importing torch in each takes a while."""
+    options = BenchOptions(seconds=TIMED_SECONDS, launches=0, seed=seed)
+    pictures = list(split.items[:TIMED_PICTURES])
+    return benchmark(paths, options, items=pictures, inputs=f"{len(pictures)} test pictures")

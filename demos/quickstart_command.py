@@ -2,8 +2,9 @@
 
 Takes about four minutes on two cores and writes into one folder: the checkpoint (product.safetensors), the
 artifacts made from it (product.onnx, product.pte and, where a TensorRT builder is installed, product.trt; the
-first two also in int8, and pruned and in int8), a picture to try them on (sample.png), and report.html. What
-was there before under these names is replaced.
+first two also in int8, and pruned and in int8), a picture to try them on (sample.png), the report
+(report.html), and their latencies (bench.html, bench.json). What was there before under these names is
+replaced.
 
 Examples:
   edgewright quickstart
@@ -41,5 +42,6 @@ def run(args: argparse.Namespace) -> int:
     rows = run_quickstart(Quickstart(out=args.out, data=args.data, epochs=args.epochs, seed=args.seed))
     print_table(rows)
     print(f"Report: {args.out / 'report.html'}")
+    print(f"Latencies: {args.out / 'bench.html'}")
     print(f"Try it: edgewright predict {args.out / 'product.onnx'} {args.out / 'sample.png'}")
     return 0

@@ -14,6 +14,7 @@ from demos import report_sections as parts
 from demos.report_charts import curves_chart, latency_chart
 from demos.summary import Row, percent
 from sdk.atomic_write import atomic_write
+from sdk.bench.page import page_style
 from sdk.results import Classification
 from sdk.spec import Spec
 
@@ -76,7 +77,7 @@ def render(findings: Findings) -> str:
         ),
         parts.section("Made with", findings.data_note, parts.facts_table(findings.environment)),
     ]
-    style = (Path(__file__).parent / "report_style.css").read_text(encoding="utf-8")
+    style = page_style() + (Path(__file__).parent / "report_style.css").read_text(encoding="utf-8")
     return _PAGE.format(title=escape(findings.spec.name), style=style, body="\n".join(body))
 
 
@@ -90,7 +91,7 @@ def confusion(truths: Sequence[int], answers: Sequence[int], classes: int) -> ND
 def _key_figures(findings: Findings) -> list[tuple[str, str]]:
     accuracies = [row.accuracy for row in findings.rows if row.accuracy]
     agreements = [row.parity.agreement for row in findings.rows if row.parity]
-    fastest_ms, fastest = min((row.timing.median_ms, row.file) for row in findings.rows if row.timing)
+    fastest_ms, fastest = min((row.median_ms, row.file) for row in findings.rows if row.median_ms)
     return [
         (percent(accuracies[0].value), f"accuracy on {accuracies[0].samples:,} test pictures"),
         (percent(min(agreements, default=1.0)), "of answers equal the checkpoint's, in the worst runtime"),
@@ -120,7 +121,10 @@ _TABLE_NOTE = (
     "Each file carries its own contract and proof. Accuracy, with its 95 % interval, and agreement with the "
     "checkpoint were measured through Predictor before the file got its name."
 )
-_LATENCY_NOTE = "Whole predictions on real pictures, in one process, the artifacts taking turns."
+_LATENCY_NOTE = (
+    "Whole predictions on real pictures, in one process, the artifacts taking turns; bench.html beside this "
+    "file has the whole distribution."
+)
 _CURVES_NOTE = "Validation runs the pre- and post-processing of the contract, as the device does."
 _SAMPLES_NOTE = "One right answer per class, then the most confident of the {} mistakes on {:,} pictures."
 _CONFUSION_NOTE = "Rows: what the picture shows. Columns: the answer."

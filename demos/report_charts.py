@@ -8,18 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from demos.summary import Row
+from sdk.bench.charts import ENGINE_COLOURS, OTHER_COLOUR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INK, _SOFT, _LINE = "#010203", "#040506", "#070809"
 _FROM_PAGE = {_INK: "var(--ink)", _SOFT: "var(--soft)", _LINE: "var(--line)"}
-_ENGINE_COLOURS = {
-    "torch": "#8b96a5",
-    "onnxruntime": "#2f7de1",
-    "executorch": "#e2762b",
-    "tensorrt": "#4f9d3a",
-}
 _TRAIN, _VALIDATION = "#e2762b", "#2f7de1"
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -43,32 +38,36 @@ _STYLE: dict[str, Any] = {
 
 
 def latency_chart(rows: Sequence[Row]) -> str:
-    """Horizontal bars: the median of each artifact that was run, with its quartiles."""
-    timed = [(row, row.timing) for row in reversed(rows) if row.timing]
+    """Horizontal bars: the median of each artifact that was run, with a line to its p90."""
+    timed = [
+        (row, row.median_ms, row.latency.p90.value_ms or row.median_ms)
+        for row in reversed(rows)
+        if row.latency and row.median_ms
+    ]
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context(_STYLE):
         figure = Figure(figsize=(5.4, 0.8 + 0.56 * len(timed)), layout="constrained")
         axes = figure.add_subplot()
-        for at, (row, timing) in enumerate(timed):
-            colour = _ENGINE_COLOURS.get(row.engine, "#8b96a5")
-            axes.barh(at, timing.median_ms, height=0.58, color=colour)
-            axes.plot([timing.low_ms, timing.high_ms], [at, at], color=_INK, linewidth=1.6)
+        for at, (row, median_ms, p90_ms) in enumerate(timed):
+            colour = ENGINE_COLOURS.get(row.engine, OTHER_COLOUR)
+            axes.barh(at, median_ms, height=0.58, color=colour)
+            axes.plot([median_ms, p90_ms], [at, at], color=_INK, linewidth=1.6)
             axes.annotate(
-                f"{timing.median_ms:.3f} ms",
-                (timing.high_ms, at),
+                f"{median_ms:.3f} ms",
+                (p90_ms, at),
                 xytext=(7, 0),
                 textcoords="offset points",
                 va="center",
                 color=_INK,
                 fontweight="bold",
             )
-        axes.set_yticks(range(len(timed)), [f"{row.file}\n{row.engine}" for row, _ in timed])
+        axes.set_yticks(range(len(timed)), [f"{row.file}\n{row.engine}" for row, *_ in timed])
         axes.tick_params(axis="y", length=0, colors=_INK)
         axes.grid(axis="y", visible=False)
-        axes.set_xlim(0, 1.3 * max(timing.high_ms for _, timing in timed))
-        axes.set_xlabel("ms per prediction; the line joins the quartiles")
+        axes.set_xlim(0, 1.3 * max(p90_ms for *_, p90_ms in timed))
+        axes.set_xlabel("ms per prediction; the line ends at p90")
         return _svg(figure, "Latency of one prediction by artifact")
 
 

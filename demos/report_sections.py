@@ -48,10 +48,11 @@ def artifact_table(rows: Sequence[Row]) -> str:
 
 
 def _artifact_row(row: Row) -> str:
-    accuracy, timing, parity = row.accuracy, row.timing, row.parity
+    accuracy, median_ms, parity = row.accuracy, row.median_ms, row.parity
     interval = f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f} %" if accuracy else "not run"
     worst = f"worst difference {parity.worst_difference:.1e}" if parity else ""
-    quartiles = f"{timing.low_ms:.3f} to {timing.high_ms:.3f}" if timing else ""
+    tail_ms = row.latency.p90.value_ms if row.latency else None
+    tail = f"p90 {tail_ms:.3f}" if tail_ms else ""
     style = {"trained": "plain", NOT_RUN: "warn"}.get(row.status, "good")
     gained = gain_in_words(dict(row.facts)) or "–"
     return (
@@ -59,7 +60,7 @@ def _artifact_row(row: Row) -> str:
         f'<td class="number">{size_text(row.size_bytes)}</td>'
         f'<td class="number">{percent(accuracy.value) if accuracy else "–"}<small>{interval}</small></td>'
         f'<td class="number">{agreement_text(parity, row.status == "trained")}<small>{worst}</small></td>'
-        f'<td class="number">{f"{timing.median_ms:.3f} ms" if timing else "–"}<small>{quartiles}</small></td>'
+        f'<td class="number">{f"{median_ms:.3f} ms" if median_ms else "–"}<small>{tail}</small></td>'
         f"<td{' class=warn' if NO_GAIN in gained else ''}>{escape(gained)}</td>"
         f'<td><span class="badge {style}">{escape(row.status)}</span></td></tr>'
     )

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demos.timing import Timing
 from export.gate import gain_in_words
 from runtimes import entry_for
 from sdk.artifact import Evidence, Metric, Parity, read_artifact
+from sdk.bench import BenchRun
+from sdk.bench.figures import Latency
 
 TABLE_COLUMNS = 150
 COLUMNS = ("file", "size", "accuracy", "agreement", "median ms", "against its fp32 parent", "status")
@@ -26,7 +27,7 @@ class Row:
         size_bytes: Size of the whole file.
         accuracy: Measured through `Predictor`; None for what was not run.
         parity: Against the checkpoint; None for the checkpoint itself and for what was not run.
-        timing: Single predictions on this machine; None for what was not run.
+        latency: Of single predictions on this machine; None for what was not run.
         status: ``trained``, ``proved``, or ``built, not run``.
         precision: How many layers or weights have which precision, as the evidence says.
         facts: Other things the evidence says.
@@ -37,19 +38,28 @@ class Row:
     size_bytes: int
     accuracy: Metric | None
     parity: Parity | None
-    timing: Timing | None
+    latency: Latency | None
     status: str
     precision: Mapping[str, Any]
     facts: Mapping[str, Any]
 
+    @property
+    def median_ms(self) -> float | None:
+        """Median latency; None for what was not run."""
+        return self.latency.p50.value_ms if self.latency else None
 
-def summarise(paths: Sequence[Path], timings: Mapping[Path, Timing]) -> list[Row]:
+
+def summarise(paths: Sequence[Path], runs: Sequence[BenchRun]) -> list[Row]:
     """A row per artifact, in the order given.
+
+    Args:
+        paths: Artifacts.
+        runs: Their benchmarks, in the same order.
 
     Raises:
         ArtifactError: A file is not what it says.
     """
-    return [_row(path, timings.get(path)) for path in paths]
+    return [_row(path, run.latency) for path, run in zip(paths, runs, strict=True)]
 
 
 def cells(row: Row, is_checkpoint: bool) -> tuple[str, ...]:
@@ -59,7 +69,7 @@ def cells(row: Row, is_checkpoint: bool) -> tuple[str, ...]:
         size_text(row.size_bytes),
         percent(row.accuracy.value) if row.accuracy else "–",
         agreement_text(row.parity, is_checkpoint),
-        f"{row.timing.median_ms:.3f}" if row.timing else "–",
+        "–" if row.median_ms is None else f"{row.median_ms:.3f}",
         gain_in_words(dict(row.facts)) or "–",
         row.status,
     )
@@ -98,7 +108,7 @@ def print_table(rows: Sequence[Row]) -> None:
     console.print(table)
 
 
-def _row(path: Path, timing: Timing | None) -> Row:
+def _row(path: Path, latency: Latency | None) -> Row:
     artifact = read_artifact(path)
     evidence: Evidence = artifact.manifest.evidence
     return Row(
@@ -107,7 +117,7 @@ def _row(path: Path, timing: Timing | None) -> Row:
         size_bytes=artifact.size_bytes,
         accuracy=evidence.metrics[0] if evidence.metrics else None,
         parity=evidence.parity,
-        timing=timing,
+        latency=latency,
         status=evidence.status,
         precision=evidence.precision,
         facts=evidence.facts,

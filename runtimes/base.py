@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runtimes.errors import EngineError, InputError, UsageError
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from runtimes.layer_times import Lap, LayerTime
+
+    Array = NDArray[Any]
+else:
+    Array = np.ndarray  # numpy.typing is not needed to predict
 MAIN_GRAPH = "main"
 
 
@@ -75,12 +81,14 @@ class Program:
     """What an adapter opens: bytes whose hash was checked, and what is known of them.
 
     Attributes:
-        data: The engine's own format, complete.
+        data: The engine's own format, complete; empty where there is a `path`.
         graph: Which of the program's graphs to run.
         inputs: Declared inputs in call order; empty when only the engine knows them.
         outputs: Declared outputs in return order; empty when only the engine knows them.
         network: For formats that hold weights alone: the ``name`` and ``arguments`` of the builder
             that makes the network they belong to.
+        path: Under which an engine that reads files finds the bytes while it opens the program, not later.
+        again: Gives the bytes later on, read and checked again.
     """
 
     data: bytes
@@ -88,6 +96,12 @@ class Program:
     inputs: tuple[TensorInfo, ...] = ()
     outputs: tuple[TensorInfo, ...] = ()
     network: Mapping[str, Any] | None = field(default=None)
+    path: str | None = None
+    again: Callable[[], bytes] | None = field(default=None, compare=False)
+
+    def read(self) -> bytes:
+        """The bytes, wherever they are."""
+        return self.again() if self.again is not None and not self.data else self.data
 
 
 class Runtime(ABC):
@@ -99,7 +113,9 @@ class Runtime(ABC):
 
     name: ClassVar[str]
     concurrent: ClassVar[bool] = False
+    tells_phases: ClassVar[bool] = False
 
+    phases_wanted: bool = False
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
 
@@ -130,6 +146,42 @@ class Runtime(ABC):
         """Facts for people and logs: engine, version, device, threads, precision and the like."""
         return {"engine": self.name}
 
+    def last_phases(self) -> dict[str, float] | None:
+        """Parts of the last run by the device's own clock, in milliseconds: ``host_to_device``, ``compute``
+        and ``device_to_host``. Taken only while `phases_wanted` is True, because taking them costs time;
+        None without such a run, and for engines that cannot tell (`tells_phases` is False).
+        """
+        return None
+
+    def profile(self, inputs: Mapping[str, Array], runs: int = 10) -> tuple[LayerTime, ...]:
+        """Where the time of a run goes, by the engine's own profiler.
+
+        Profilers cost time: the shares tell more than the sum, which is longer than a run is.
+
+        Args:
+            inputs: As `run` takes them.
+            runs: How many runs to average over, after one to warm up.
+
+        Returns:
+            The layers in the order in which they run.
+
+        Raises:
+            InputError: A name, dtype, shape or value does not fit.
+            UsageError: This engine has no profiler, or `runs` is not a whole number from 1.
+            EngineError: The runtime is closed, or the profiler failed.
+        """
+        from runtimes.layer_times import engine_profile, layer_times  # not needed to predict
+
+        if not isinstance(runs, int) or runs < 1:
+            raise UsageError(
+                "Option 'runs'", got=repr(runs), expected="a whole number from 1", fix="Leave it out for 10."
+            )
+        ready = self._validate(inputs)
+        with self._turn:
+            self._require_open()
+            with engine_profile(self.name):
+                return layer_times(self._profile(ready, runs), runs)
+
     def close(self) -> None:
         """Give the engine's memory back. Later calls of `run()` raise `EngineError`."""
         with self._turn:
@@ -151,6 +203,15 @@ class Runtime(ABC):
     @abstractmethod
     def _run(self, inputs: dict[str, Array]) -> dict[str, Array]:
         """Run validated, C-contiguous arrays, in the order of `self.inputs`."""
+
+    def _profile(self, inputs: dict[str, Array], runs: int) -> list[Lap]:  # noqa: ARG002
+        """Time the layers of `runs` runs, after one that is not counted."""
+        raise UsageError(
+            f"{self.name} runtime",
+            got="a call of profile()",
+            expected="an engine with a profiler of layers",
+            fix="Profile the .onnx or .pte artifact of the same checkpoint.",
+        )
 
     @abstractmethod
     def _close(self) -> None:

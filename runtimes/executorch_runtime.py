@@ -1,30 +1,25 @@
-"""`.pte` in ExecuTorch, through its Python runtime (which imports torch)."""
+"""`.pte` in ExecuTorch: through the native shim where it is built, else through Python and torch."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runtimes.base import MAIN_GRAPH, Array, Program, Runtime, TensorInfo, threads_or_error
-from runtimes.errors import EngineError, EngineMissingError, first_line
+from runtimes.errors import EngineError, EngineMissingError, UsageError, first_line
+from runtimes.executorch_native import NativeProgram
+from runtimes.executorch_shim import BUILD_COMMAND
+from runtimes.executorch_types import MethodInfo, TensorMeta
+
+if TYPE_CHECKING:
+    from runtimes.executorch_python import PythonProgram
+    from runtimes.layer_times import Lap
 
 FORWARD = "forward"
 DELEGATED_NODES, ALL_NODES = "edgewright_delegated_nodes", "edgewright_all_nodes"
 """Constant methods that export adds; ExecuTorch itself cannot tell after lowering."""
-
-# ScalarType numbers of ExecuTorch's runtime/core/portable_type/scalar_type.h.
-_DTYPES = {
-    0: "uint8",
-    1: "int8",
-    2: "int16",
-    3: "int32",
-    4: "int64",
-    5: "float16",
-    6: "float32",
-    7: "float64",
-    11: "bool",
-}
+_T = TypeVar("_T")
 
 
 class ExecuTorchRuntime(Runtime):
@@ -38,43 +33,32 @@ class ExecuTorchRuntime(Runtime):
         program: A complete `.pte`. Graph ``main`` is its method ``forward``.
         threads: Threads of the delegate; None leaves the process's setting. It is a setting of the whole
             process: change it while nothing runs.
+        native: True: the C++ runtime through the shim, or an error. False: the Python runtime, which imports
+            torch. None: the shim where it is built; `report` says which it is, and why.
 
     Raises:
-        EngineMissingError: executorch is not installed.
+        EngineMissingError: executorch is not installed, or the shim that was asked for is not built.
         EngineError: ExecuTorch refuses the program, or it has no such method.
     """
 
     name = "executorch"
 
-    def __init__(self, program: Program, *, threads: int | None = None) -> None:
+    def __init__(self, program: Program, *, threads: int | None = None, native: bool | None = None) -> None:
         super().__init__()
-        engine = _import_executorch()
-        if threads_or_error(threads) is not None:
-            # The Python runtime has no public way to size its thread pool (executorch 1.5).
-            from executorch.extension.pybindings import portable_lib
-
-            portable_lib._unsafe_reset_threadpool(threads)
-        method = FORWARD if program.graph == MAIN_GRAPH else program.graph
+        threads_or_error(threads)
+        self._name = FORWARD if program.graph == MAIN_GRAPH else program.graph
+        self._program: NativeProgram | PythonProgram
+        self._program, self._why = _open(program.data, _route_or_error(native))
         try:
-            # InternalConsistency: with minimal verification, damaged programs crash the process.
-            self._program = engine.Runtime.get().load_program(
-                program.data, verification=engine.Verification.InternalConsistency
-            )
-            if method not in self._program.method_names:
-                raise RuntimeError(f"no method {method!r}")
-            meta = self._program.metadata(method)
-            self._method = self._program.load_method(method)
-        except RuntimeError as error:
-            raise EngineError(
-                "ExecuTorch program",
-                got=first_line(error),
-                expected="a program that this ExecuTorch can load",
-                fix="Export it again with this executorch, or update executorch.",
-            ) from error
-        inputs = [meta.input_tensor_meta(i) for i in range(meta.num_inputs())]
-        outputs = [meta.output_tensor_meta(i) for i in range(meta.num_outputs())]
-        self.inputs = _signature("input", inputs, program.inputs)
-        self.outputs = _signature("output", outputs, program.outputs)
+            if threads is not None:
+                _said(lambda: self._program.set_threads(threads), "such a pool", "Ask for fewer threads.")
+            info = _loaded(lambda: self._program.describe(self._name))
+            self.inputs = _signature("input", info.inputs, program.inputs)
+            self.outputs = _signature("output", info.outputs, program.outputs)
+            self._method = _loaded(lambda: self._program.load(self._name))
+        except BaseException:
+            self._program.close()
+            raise
 
     @property
     def delegated_fraction(self) -> float | None:
@@ -83,29 +67,41 @@ class ExecuTorchRuntime(Runtime):
         Undelegated nodes run about ten times slower. None for programs that other tools exported.
         """
         self._require_open()
-        if not {DELEGATED_NODES, ALL_NODES} <= set(self._program.method_names):
+        if not {DELEGATED_NODES, ALL_NODES} <= set(self._program.methods):
             return None
-        delegated, nodes = (
-            int(self._program.load_method(name).execute(())[0]) for name in (DELEGATED_NODES, ALL_NODES)
-        )
+        delegated, nodes = (self._constant(name) for name in (DELEGATED_NODES, ALL_NODES))
         return delegated / nodes if nodes else 0.0
 
     def report(self) -> dict[str, Any]:
-        """Engine, version and delegated fraction."""
-        from importlib.metadata import version
-
+        """Engine, version, route into it and the reason for that route, delegated fraction and threads."""
+        self._require_open()
         return {
             "engine": self.name,
-            "version": version("executorch"),
+            "version": self._program.version,
+            "route": self._program.route,
+            "route_reason": self._why,
             "delegated_fraction": self.delegated_fraction,
+            **self._program.facts(),
         }
 
-    def _run(self, inputs: dict[str, Array]) -> dict[str, Array]:
-        import torch
-
-        tensors = tuple(torch.from_numpy(a if a.flags.writeable else a.copy()) for a in inputs.values())
+    def _constant(self, name: str) -> int:
+        method = _loaded(lambda: self._program.load(name))
         try:
-            outputs = self._method.execute(tensors)
+            (value,) = _loaded(lambda: method.execute(()))
+        finally:
+            method.close()
+        if not isinstance(value, int):
+            raise EngineError(
+                f"ExecuTorch constant '{name}'",
+                got=type(value).__name__,
+                expected="a whole number",
+                fix="Export the checkpoint again.",
+            )
+        return value
+
+    def _run(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        try:
+            outputs = self._method.execute(list(inputs.values()))
         except RuntimeError as error:
             raise EngineError(
                 "ExecuTorch",
@@ -113,38 +109,109 @@ class ExecuTorchRuntime(Runtime):
                 expected="a completed run",
                 fix="Check the input shapes against the program.",
             ) from error
-        arrays = (output.numpy().copy() for output in outputs)
-        return {info.name: array for info, array in zip(self.outputs, arrays, strict=True)}
+        return {info.name: array for info, array in zip(self.outputs, outputs, strict=True)}
+
+    def _profile(self, inputs: dict[str, Array], runs: int) -> list[Lap]:
+        from runtimes.executorch_profile import laps_of
+
+        if not isinstance(self._program, NativeProgram):
+            raise UsageError(
+                "ExecuTorch profile",
+                got=f"the Python route ({self._why})",
+                expected="the native shim, which has the recorder",
+                fix=f"Run: {BUILD_COMMAND}.",
+            )
+        arrays = list(inputs.values())
+        # A second copy of the method: one with the recorder in it is slower.
+        method = self._program.load(self._name, profiled=True)
+        delegates = self._program.describe(self._name).delegates or ()
+        named = " or ".join(sorted({name.removesuffix("Backend") for name in delegates})) or "none"
+        try:
+            method.time(arrays)  # to warm up
+            return [lap for _ in range(runs) for lap in laps_of(method.time(arrays), named)]
+        finally:
+            method.close()
 
     def _close(self) -> None:
-        del self._method, self._program
+        self._method.close()
+        self._program.close()
 
 
-def _import_executorch() -> Any:
+def read_methods(data: bytes, *, native: bool | None = None) -> dict[str, MethodInfo]:
+    """What a `.pte` says of its methods, none of which is loaded: by name.
+
+    Args:
+        data: A complete `.pte`, whose hash was checked where it has one.
+        native: As `ExecuTorchRuntime` takes it.
+
+    Raises:
+        EngineMissingError: executorch is not installed, or the shim that was asked for is not built.
+        EngineError: ExecuTorch refuses the program.
+    """
+    program, _ = _open(data, _route_or_error(native))
     try:
-        # It warns at every import that its interface may change; our versions are pinned.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import executorch.runtime
-    except ImportError as error:
-        raise EngineMissingError(
-            "Engine executorch",
-            got=f"no usable package ({first_line(error)})",
-            expected="executorch, which opens .pte",
-            fix="Run: pip install 'edgewright[executorch]'.",
-        ) from error
-    return executorch.runtime
+        return {name: _loaded(partial(program.describe, name)) for name in program.methods}
+    finally:
+        program.close()
 
 
-def _signature(side: str, metas: Sequence[Any], declared: tuple[TensorInfo, ...]) -> tuple[TensorInfo, ...]:
-    found = tuple(
-        TensorInfo(f"{side}_{i}", _DTYPES.get(meta.dtype(), f"type {meta.dtype()}"), tuple(meta.sizes()))
-        for i, meta in enumerate(metas)
+def _route_or_error(native: bool | None) -> bool | None:
+    if native is not None and not isinstance(native, bool):
+        raise UsageError(
+            "Option 'native'",
+            got=repr(native),
+            expected="True, False, or None (the shim where it is built)",
+            fix="Leave it out for the best that is there.",
+        )
+    return native
+
+
+def _open(data: bytes, native: bool | None) -> tuple[NativeProgram | PythonProgram, str]:
+    """The program by the route that was asked for, or by the best that is there; and why that one."""
+    from runtimes.executorch_python import PythonProgram
+
+    if native is False:
+        return _loaded(lambda: PythonProgram(data)), "asked for"
+    try:
+        return _loaded(lambda: NativeProgram(data)), "asked for" if native else "the shim is built"
+    except EngineMissingError as error:
+        if native:
+            raise
+        return _loaded(lambda: PythonProgram(data)), f"{error.subject}: {error.got}"
+
+
+def _loaded(work: Callable[[], _T]) -> _T:
+    return _said(
+        work,
+        "a program that this ExecuTorch can load",
+        "Export it again with this executorch, or update executorch.",
     )
+
+
+def _said(work: Callable[[], _T], expected: str, fix: str) -> _T:
+    """What `work` returns; the RuntimeError of either route as an `EngineError`."""
+    try:
+        return work()
+    except RuntimeError as error:
+        raise EngineError("ExecuTorch program", got=first_line(error), expected=expected, fix=fix) from error
+
+
+def _signature(
+    side: str, metas: tuple[TensorMeta | None, ...], declared: tuple[TensorInfo, ...]
+) -> tuple[TensorInfo, ...]:
+    known = [meta for meta in metas if meta is not None]
+    if len(known) < len(metas):
+        raise EngineError(
+            f"ExecuTorch {side} {metas.index(None)}",
+            got="something that is not a tensor",
+            expected="tensors alone",
+            fix="Export a network that takes and returns tensors.",
+        )
+    found = tuple(TensorInfo(f"{side}_{i}", meta.dtype, meta.sizes) for i, meta in enumerate(known))
     if not declared:
         return found
-    for want, real in zip(declared, found, strict=False):
-        fits = want.dtype == real.dtype and want.accepts(tuple(int(str(extent)) for extent in real.shape))
+    for want, meta, real in zip(declared, known, found, strict=False):
+        fits = want.dtype == real.dtype and want.accepts(meta.sizes)
         if len(declared) != len(found) or not fits:
             raise EngineError(
                 f"ExecuTorch {side} '{want.name}'",

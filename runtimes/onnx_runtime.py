@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from runtimes.base import Array, Dim, Program, Runtime, TensorInfo, threads_or_error
-from runtimes.errors import DeviceError, EngineError, EngineMissingError, first_line
+from runtimes.errors import DeviceError, EngineError, EngineMissingError, UsageError, first_line
+
+if TYPE_CHECKING:
+    from runtimes.layer_times import Lap
 
 CPU = "CPUExecutionProvider"
+SPINNING = {
+    "never": {"session.intra_op.allow_spinning": "0"},
+    "running": {"session.force_spinning_stop": "1"},
+    "always": {},
+}
+"""ONNX Runtime's session entries by what its threads do while they wait."""
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -36,8 +45,12 @@ class OnnxRuntime(Runtime):
         threads: Threads inside one operator; None for one per physical core.
         providers: Execution providers in order of preference. All of them must be there: ONNX Runtime
             itself would go on without the missing ones, on another device than was asked for.
+        spinning: When its threads wait by burning their core instead of sleeping: ``never``; while a graph
+            is ``running``; or ``always``, ONNX Runtime's own choice, which goes on for 70 ms after each
+            run, against decoding and everything else. Measured in docs/runtime-options.md.
 
     Raises:
+        UsageError: An option makes no sense.
         EngineMissingError: onnxruntime is not installed.
         DeviceError: A provider is not in this build, or did not start.
         EngineError: ONNX Runtime refuses the model.
@@ -47,16 +60,26 @@ class OnnxRuntime(Runtime):
     concurrent = True
 
     def __init__(
-        self, program: Program, *, threads: int | None = None, providers: Sequence[str] = (CPU,)
+        self,
+        program: Program,
+        *,
+        threads: int | None = None,
+        providers: Sequence[str] = (CPU,),
+        spinning: str = "never",
     ) -> None:
         super().__init__()
+        _require_spinning(spinning)
         ort = _import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads_or_error(threads) or 0
+        for entry, value in SPINNING[spinning].items():
+            options.add_session_config_entry(entry, value)
         options.log_severity_level = 4  # fatal only: failures are raised, once, as one line
         _require_providers(providers, ort.get_available_providers())
         try:
-            self._session = ort.InferenceSession(program.data, options, providers=list(providers))
+            self._session = ort.InferenceSession(
+                program.path or program.data, options, providers=list(providers)
+            )
         except Exception as error:  # ONNX Runtime's exceptions share no narrower base class
             raise EngineError(
                 "ONNX model",
@@ -65,20 +88,21 @@ class OnnxRuntime(Runtime):
                 fix="Export it again, or update onnxruntime.",
             ) from error
         _require_providers(providers, self._session.get_providers())
+        self._program = program  # for a profile
         self.inputs = tuple(_info(node) for node in self._session.get_inputs())
         self.outputs = tuple(_info(node) for node in self._session.get_outputs())
         self._names = [info.name for info in self.outputs]
         self._version = ort.__version__
-        self._threads = threads
+        self._options = {"threads": threads or "engine default", "spinning": spinning}
 
     def report(self) -> dict[str, Any]:
-        """Engine, version, providers in use and threads."""
+        """Engine, version, providers in use, and the options it was opened with."""
         self._require_open()
         return {
             "engine": self.name,
             "version": self._version,
             "providers": self._session.get_providers(),
-            "threads": self._threads or "engine default",
+            **self._options,
         }
 
     def _run(self, inputs: dict[str, Array]) -> dict[str, Array]:
@@ -93,8 +117,20 @@ class OnnxRuntime(Runtime):
             ) from error
         return dict(zip(self._names, arrays, strict=True))
 
+    def _profile(self, inputs: dict[str, Array], runs: int) -> list[Lap]:
+        from runtimes.onnx_profile import profile_session
+
+        return profile_session(_import_onnxruntime(), self._session, self._program.read(), inputs, runs)
+
     def _close(self) -> None:
-        del self._session
+        del self._session, self._program
+
+
+def _require_spinning(spinning: str) -> None:
+    if spinning not in SPINNING:
+        raise UsageError(
+            "Option 'spinning'", got=repr(spinning), expected=f"one of {list(SPINNING)}", fix="Choose one."
+        )
 
 
 def _import_onnxruntime() -> Any:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from runtimes.base import Program, Runtime
 from runtimes.errors import ArtifactError, UsageError
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One engine: the suffixes it opens, its class as ``module:Class``, and the extra to install."""
 
     name: str

@@ -51,7 +51,7 @@ def build_in_subprocess(
             raise _error_from(json.loads((folder / _ERROR).read_text()))
         if status != 0 or not (folder / _RESULT).exists():
             raise _crashed(status, output)
-        return _result_from((folder / _PLAN).read_bytes(), json.loads((folder / _RESULT).read_text()))
+        return built_from((folder / _PLAN).read_bytes(), json.loads((folder / _RESULT).read_text()))
 
 
 def _run_child(folder: Path, timeout_s: float) -> tuple[int, str]:
@@ -108,7 +108,16 @@ def _error_from(data: dict[str, str]) -> EdgewrightError:
     return kind(data.pop("subject"), **data)
 
 
-def _result_from(plan: bytes, data: dict[str, Any]) -> BuiltEngine:
+def record_of(built: BuiltEngine) -> dict[str, Any]:
+    """All of a built engine but its plan, for JSON."""
+    record = asdict(built)
+    del record["plan"]
+    return record
+
+
+def built_from(plan: bytes, record: dict[str, Any]) -> BuiltEngine:
+    """The engine again from its plan and what `record_of` gave, through JSON or not."""
+    data = dict(record)
     inputs = tuple(
         TensorInfo(i["name"], i["dtype"], tuple(Dim(**e) if isinstance(e, dict) else e for e in i["shape"]))
         for i in data.pop("inputs")
@@ -141,9 +150,7 @@ def _child(folder: Path) -> int:
         (folder / _ERROR).write_text(json.dumps({"kind": type(error).__name__, **fields}))
         return 1
     (folder / _PLAN).write_bytes(built.plan)
-    result = asdict(built)
-    del result["plan"]
-    (folder / _RESULT).write_text(json.dumps(result))
+    (folder / _RESULT).write_text(json.dumps(record_of(built)))
     return 0
 
 

@@ -68,12 +68,21 @@ def network_layers(network: Any) -> tuple[Layer, ...]:
 
 def engine_layers(trt: Any, engine: Any) -> tuple[Layer, ...]:
     """Layers of a finished engine; empty when it was built without detailed layer information."""
+    return tuple(layer for layer in map(_inspected, _entries(trt, engine)) if layer is not None)
+
+
+def layer_kinds(trt: Any, engine: Any) -> dict[str, str]:
+    """Types of a finished engine's layers by their names, as far as it tells."""
+    known = (entry for entry in _entries(trt, engine) if isinstance(entry, dict))
+    return {entry["Name"]: entry["LayerType"] for entry in known if {"Name", "LayerType"} <= set(entry)}
+
+
+def _entries(trt: Any, engine: Any) -> list[Any]:
     text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
     try:
-        entries = json.loads(text).get("Layers", [])
+        return list(json.loads(text).get("Layers", []))
     except (ValueError, AttributeError):
-        return ()
-    return tuple(layer for layer in map(_inspected, entries) if layer is not None)
+        return []
 
 
 def precision_counts(layers: Iterable[Layer]) -> dict[str, dict[str, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -11,8 +11,12 @@ from runtimes.base import Array, Program, Runtime
 from runtimes.cuda_memory import Buffer, Cuda, open_cuda, size_of
 from runtimes.errors import EngineError
 from runtimes.tensorrt_engine import bindings, create_context, deserialise
-from runtimes.tensorrt_layers import engine_layers, precision_counts
+from runtimes.tensorrt_layers import engine_layers, layer_kinds, precision_counts
 from runtimes.tensorrt_package import load_package, maker_of
+from runtimes.tensorrt_phases import PhaseEvents
+
+if TYPE_CHECKING:
+    from runtimes.layer_times import Lap
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -34,6 +38,7 @@ class TensorRTRuntime(Runtime):
     """
 
     name: ClassVar[str] = "tensorrt"
+    tells_phases: ClassVar[bool] = True
 
     def __init__(
         self, program: Program, *, cuda_graph: bool = False, device: int = 0, package: str | None = None
@@ -48,6 +53,8 @@ class TensorRTRuntime(Runtime):
         self._host: dict[str, Array] = {}
         self._stream: Any = None
         self._recording: Any = None
+        self._events: PhaseEvents | None = None
+        self._phases: dict[str, float] | None = None
         self._shapes: Shapes | None = None
         try:
             self._runtime, self._engine = deserialise(self._package, program.data, self._cuda.device_name)
@@ -85,11 +92,14 @@ class TensorRTRuntime(Runtime):
         self._adopt(tuple(array.shape for array in inputs.values()))
         for info in self.inputs:
             np.copyto(self._host[info.name], inputs[info.name])
-        if self._recording is None:
+        if self.phases_wanted:
+            self._enqueue_with_events()
+        elif self._recording is None:
             self._enqueue()
         else:
             self._cuda.call("cudaGraphLaunch", self._recording, self._stream)
         self._cuda.call("cudaStreamSynchronize", self._stream)
+        self._phases = self._events.elapsed_ms() if self.phases_wanted and self._events else None
         outputs = {info.name: self._host[info.name].copy() for info in self.outputs}
         if self._records and self._recording is None:
             self._record()
@@ -113,8 +123,30 @@ class TensorRTRuntime(Runtime):
                 raise self._failed(f"the address of '{info.name}' refused")
         self._shapes = shapes
 
+    def last_phases(self) -> dict[str, float] | None:
+        """``host_to_device``, ``compute`` and ``device_to_host`` of the last run in ms, by CUDA events.
+
+        Such a run is queued piece by piece: a recorded CUDA graph is not replayed, so its phases can add up
+        to more than a replay takes.
+        """
+        return self._phases
+
     def _enqueue(self) -> None:
         """Queue copies in, the engine, and copies out on the stream."""
+        self._enqueue_copies_in()
+        self._enqueue_engine()
+        self._enqueue_copies_out()
+
+    def _enqueue_with_events(self) -> None:
+        self._events = self._events or PhaseEvents(self._cuda)
+        self._events.mark(0, self._stream)
+        for number, step in enumerate(
+            (self._enqueue_copies_in, self._enqueue_engine, self._enqueue_copies_out), start=1
+        ):
+            step()
+            self._events.mark(number, self._stream)
+
+    def _enqueue_copies_in(self) -> None:
         kinds = self._cuda.api.cudaMemcpyKind
         for info in self.inputs:
             buffer = self._buffers[info.name]
@@ -126,8 +158,13 @@ class TensorRTRuntime(Runtime):
                 kinds.cudaMemcpyHostToDevice,
                 self._stream,
             )
+
+    def _enqueue_engine(self) -> None:
         if not self._context.execute_async_v3(int(self._stream)):
             raise self._failed("a run refused")
+
+    def _enqueue_copies_out(self) -> None:
+        kinds = self._cuda.api.cudaMemcpyKind
         for info in self.outputs:
             buffer = self._buffers[info.name]
             self._cuda.call(
@@ -160,6 +197,27 @@ class TensorRTRuntime(Runtime):
         if recording is not None:
             self._cuda.call("cudaGraphExecDestroy", recording)
 
+    def _profile(self, inputs: dict[str, Array], runs: int) -> list[Lap]:
+        from runtimes.tensorrt_profile import profile_context
+
+        self._run(inputs)  # buffers and their contents are then right for these inputs
+        context, _ = create_context(self._package, self._engine, cuda_graph=False)
+        for info in self.inputs + self.outputs:
+            if info in self.inputs and not context.set_input_shape(info.name, inputs[info.name].shape):
+                raise self._failed(f"'{info.name}' of shape {inputs[info.name].shape} refused")
+            if not context.set_tensor_address(info.name, self._buffers[info.name].device):
+                raise self._failed(f"the address of '{info.name}' refused")
+
+        def run(profiled: Any) -> None:
+            if not profiled.execute_async_v3(int(self._stream)):
+                raise self._failed("a run refused")
+            self._cuda.call("cudaStreamSynchronize", self._stream)
+
+        kinds = layer_kinds(self._package.module, self._engine)
+        return profile_context(
+            self._package.module, context, run, runs, kinds=kinds, device=self._cuda.device_name
+        )
+
     def _close(self) -> None:
         self._cuda.call("cudaSetDevice", self._cuda.device)
         stream, self._stream = self._stream, None
@@ -169,6 +227,8 @@ class TensorRTRuntime(Runtime):
                 last_first.callback(self._cuda.call, "cudaStreamDestroy", stream)
             for buffer in self._buffers.values():
                 last_first.callback(buffer.free)
+            if self._events is not None:
+                last_first.callback(self._events.free)
             last_first.callback(self._drop_engine)
             last_first.callback(self._forget_recording)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtimes.base import MAIN_GRAPH, Array, Program, Runtime, threads_or_error
 from runtimes.errors import DeviceError, EngineError, EngineMissingError, UsageError, first_line
+
+if TYPE_CHECKING:
+    from runtimes.layer_times import Lap
 
 NETWORKS = "edgewright.networks"
 """Entry-point group: each entry is a callable that takes keyword arguments and returns a torch module."""
@@ -37,7 +40,7 @@ class TorchRuntime(Runtime):
         if threads_or_error(threads) is not None:
             torch.set_num_threads(threads)
         self._device = _device(torch, device)
-        network = load_network(program).to(self._device)
+        network = self._network = load_network(program).to(self._device)
         self._call = network if program.graph == MAIN_GRAPH else getattr(network, program.graph)
         self.inputs, self.outputs = program.inputs, program.outputs
         self._version = torch.__version__
@@ -57,8 +60,13 @@ class TorchRuntime(Runtime):
             info.name: output.cpu().numpy().copy() for info, output in zip(self.outputs, outputs, strict=True)
         }
 
+    def _profile(self, inputs: dict[str, Array], runs: int) -> list[Lap]:
+        from runtimes.torch_profile import profile_modules
+
+        return profile_modules(self._network, self._device, lambda: self._run(inputs), runs)
+
     def _close(self) -> None:
-        del self._call
+        del self._call, self._network
 
 
 def load_network(program: Program) -> Any:

@@ -11,6 +11,7 @@ import dataclasses
 import math
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from runtimes.errors import SpecError
@@ -47,28 +48,52 @@ def from_json(kind: type[T], data: Any, where: str) -> T:
     Raises:
         SpecError: A key is unknown or missing, or a value has another type.
     """
+    hints = _fields(kind)  # type: ignore[arg-type]
+    require_keys(tuple(hints), data, where)
+    values = {name: _value(hints[name], data[name], f"{where}.{name}") for name in hints}
+    return kind(**values)
+
+
+def require_keys(names: tuple[str, ...], data: Any, where: str) -> None:
+    """Refuse anything but an object with exactly the keys `names`.
+
+    Raises:
+        SpecError: It is no object, or a key is unknown or missing.
+    """
     if not isinstance(data, Mapping):
         raise _wrong(where, data, "an object", "Write it as a JSON object.")
-    hints = get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
     unknown = sorted(set(data) - set(names))
     missing = sorted(set(names) - set(data))
     if unknown:
         raise _wrong(
             where,
             f"unknown key {unknown[0]!r}",
-            f"only {names}",
+            f"only {list(names)}",
             "Remove it, or use the Edgewright version that wrote it.",
         )
     if missing:
         raise _wrong(
             where,
             f"no key {missing[0]!r}",
-            f"all of {names}",
+            f"all of {list(names)}",
             "Write it: nothing in a contract has a silent default.",
         )
-    values = {name: _value(hints[name], data[name], f"{where}.{name}") for name in names}
-    return kind(**values)
+
+
+def read_value(hint: Any, data: Any, where: str) -> Any:
+    """`data` as a value of the type `hint`, which is one of those that fields may have.
+
+    Raises:
+        SpecError: It is another one.
+    """
+    return _value(hint, data, where)
+
+
+@cache
+def _fields(kind: Any) -> dict[str, Any]:
+    """Each field's type by name. Resolved once: a manifest holds the same few classes many times."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 def _value(hint: Any, data: Any, where: str) -> Any:
@@ -96,7 +121,7 @@ def _union(options: tuple[Any, ...], data: Any, where: str) -> Any:
         try:
             return _value(option, data, where)
         except SpecError as error:
-            problem = error
+            problem = problem or error  # what was meant comes first, as in `Metric | None`
     assert problem is not None
     raise problem
 

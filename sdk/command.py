@@ -118,7 +118,7 @@ def _overview(found: dict[str, EntryPoint]) -> str:
             help_line = (module.__doc__ or "").strip().splitlines()[0]
         except UsageError:
             help_line = "(needs packages that are not installed: pip install 'edgewright[all]')"
-        lines.append(f"  {name:<12}{help_line}")
+        lines.append(f"  {name:<14}{help_line}")
     return "\n".join([*lines, "", _EPILOG])
 
 

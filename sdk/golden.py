@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from runtimes import Array
-from sdk.artifact.manifest import GoldenSample
+from sdk.artifact.evidence import GoldenSample
 from sdk.spec import Spec
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from runtimes import Array, SpecError
 from sdk.codec import fields_to_json, from_json
@@ -27,8 +26,7 @@ OUTPUT_KINDS: dict[str, str] = {
 K = TypeVar("K", bound="Kind")
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """One item on its way through a graph.
 
     Attributes:
@@ -43,9 +41,8 @@ class Sample:
     geometry: Mapping[str, float]
 
 
-@dataclass(frozen=True)
 class Kind(ABC):
-    """A piece of a spec that knows how to run itself.
+    """A piece of a spec that knows how to run itself. Every concrete kind is a frozen dataclass.
 
     Class attributes:
         kind: The name in JSON.
@@ -76,7 +73,6 @@ class Kind(ABC):
         return from_json(kind, {key: v for key, v in data.items() if key != "kind"}, where)
 
 
-@dataclass(frozen=True)
 class InputKind(Kind):
     """How items become arrays."""
 
@@ -103,7 +99,6 @@ class InputKind(Kind):
         """`source` of a `Sample` as lossless bytes that `load` accepts; for golden samples."""
 
 
-@dataclass(frozen=True)
 class OutputKind(Kind):
     """How arrays become results."""
 

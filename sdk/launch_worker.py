@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 YARDSTICK_ROUNDS = 5
+_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
 
     try:
         predictor = Predictor(request["path"], **request["options"])
-        items = request["items"] or [sample.item() for sample in predictor.manifest.samples]
+        items = _items(request["items"]) or [sample.item() for sample in predictor.manifest.samples]
         loaded = time.perf_counter()
         predictor.predict(items[0])
         first = time.perf_counter()
@@ -51,6 +52,16 @@ def main() -> None:
         answer({"error": {"kind": type(error).__name__, **said}})
 
 
+def _items(files: list[str]) -> list[Any]:
+    if not any(file.endswith(".npy") for file in files):
+        return files
+    from pathlib import Path
+
+    from sdk.input_files import item_of
+
+    return [item_of(Path(file)) for file in files]
+
+
 def peak_rss_bytes() -> int:
     """Largest resident memory of this process so far.
 
@@ -64,6 +75,7 @@ def peak_rss_bytes() -> int:
 
 
 def _serve(predictor: Any, items: list[Any], answer: Any) -> None:
+    _die_with_parent()
     turn = 0
     for line in sys.stdin:
         request = json.loads(line)
@@ -74,6 +86,14 @@ def _serve(predictor: Any, items: list[Any], answer: Any) -> None:
             answer({"yardstick_s": yardstick_s()})
         else:
             answer({"rss_bytes": peak_rss_bytes()})
+
+
+def _die_with_parent() -> None:
+    """A paused process would not see its input end, so the kernel is asked to end it (Linux prctl(2))."""
+    import ctypes
+    import signal
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _block(predictor: Any, items: list[Any], turn: int, request: dict[str, Any]) -> tuple[list[float], int]:

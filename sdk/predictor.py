@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from runtimes import Array, Runtime, SpecError, UsageError, open_runtime
-from sdk.artifact import Artifact, Manifest, read_artifact
+from sdk.artifact import Artifact, Manifest
+from sdk.artifact.opened import opened_artifact
 from sdk.kinds import Sample
 from sdk.spec import Spec
+
+if TYPE_CHECKING:
+    from sdk.bench.record import BenchRun
 
 DEFAULT_BATCH = 32
 """Items per call where the artifact sets no bound: enough to fill two cores, little memory."""
 
 
-@dataclass(frozen=True)
-class Verification:
+class Verification(NamedTuple):
     """What a replay of the golden samples showed.
 
     Attributes:
@@ -61,9 +64,9 @@ class Predictor:
     def __init__(
         self, path: str | os.PathLike[str], *, batch_size: int | None = None, **runtime_options: Any
     ) -> None:
-        self._artifact = read_artifact(path)
-        self._batch_size = self._pick_batch_size(batch_size)
-        self._runtime = open_runtime(self._artifact.suffix, self._artifact.program(), **runtime_options)
+        with opened_artifact(path) as (self._artifact, program):
+            self._batch_size = self._pick_batch_size(batch_size)
+            self._runtime = open_runtime(self._artifact.suffix, program, **runtime_options)
         try:
             _require_same_interface(self._artifact, self._runtime)
         except SpecError:
@@ -89,6 +92,11 @@ class Predictor:
     def runtime(self) -> Runtime:
         """The engine behind it, for raw arrays: ``predictor.runtime.run({...})``."""
         return self._runtime
+
+    @property
+    def batch_size(self) -> int:
+        """Most items in one call of the graph, for lists."""
+        return self._batch_size
 
     def predict(self, item: Any) -> Any:
         """Predict on one item, or on a list of them.
@@ -185,6 +193,45 @@ class Predictor:
                     difference = np.abs(outputs[name][row].astype(np.float64) - stored.array())
                     worst = max(worst, float(np.nan_to_num(difference, nan=np.inf).max()))
         return Verification(worst, self.manifest.evidence.tolerance, len(golden))
+
+    def benchmark(
+        self,
+        items: Sequence[Any] | None = None,
+        *,
+        scenario: str = "single-stream",
+        seconds: float = 6.0,
+        max_seconds: float = 20.0,
+        target_rate: float | None = None,
+        batch: int | None = None,
+        seed: int = 0,
+    ) -> BenchRun:
+        """Measure this predictor in this process; see docs/benchmark.md for what the figures mean.
+
+        Args:
+            items: Real inputs, used in turn; None: the artifact's golden samples.
+            scenario: ``single-stream``, ``offline`` or ``server``.
+            seconds: Timed seconds, at least.
+            max_seconds: Timed seconds, at most; beyond `seconds` only until a p99 can be quoted.
+            target_rate: Arrivals per second, for ``server``.
+            batch: Items per call, for ``offline``; at most what the predictor was opened for.
+            seed: Of the arrivals.
+
+        Raises:
+            InputError: An input cannot be used, or there is none.
+            UsageError: An option makes no sense.
+        """
+        from sdk.bench import BenchOptions, benchmark_predictor
+
+        options = BenchOptions(
+            scenario=scenario,
+            seconds=seconds,
+            max_seconds=max(seconds, max_seconds),
+            rate=target_rate,
+            batch=batch,
+            launches=0,
+            seed=seed,
+        )
+        return benchmark_predictor(self, items, options)
 
     def close(self) -> None:
         """Give the engine's memory back; the predictor cannot be used afterwards."""

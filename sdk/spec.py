@@ -14,7 +14,7 @@ from runtimes import MAIN_GRAPH, Dim, SpecError, TensorInfo
 from sdk.codec import from_json, to_json
 from sdk.kinds import InputKind, OutputKind
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def light_spec() -> Spec:
             scale=1 / 255,
             mean=(0.0,),
             std=(1.0,),
+            jpeg_scaling="full",
         ),
         output=ClassificationOutput(labels=("bright", "dark"), activation="softmax", top_k=2),
         graphs=(Graph("main", (image,), (scores,)),),

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from runtimes import MAIN_GRAPH, ArtifactError, Program, entry_for
-from sdk.artifact import engine_file, onnx_file, pte_file, safetensors_file
-from sdk.artifact.manifest import (
-    MANIFEST_VERSION,
-    NOT_RUN,
-    PROVED,
-    TRAINED,
-    Evidence,
-    GoldenSample,
-    Manifest,
-    Metric,
-    Parity,
-    StoredArray,
-)
-from sdk.artifact.sealed import damaged, sha256
-from sdk.atomic_write import atomic_write
+from sdk.artifact.manifest import MANIFEST_VERSION, NOT_RUN, PROVED, TRAINED, Manifest
+from sdk.artifact.sealed import Parts, damaged, sha256
 from sdk.spec import Spec
+
+if TYPE_CHECKING:
+    from sdk.artifact.evidence import Evidence as Evidence
+    from sdk.artifact.evidence import GoldenSample as GoldenSample
+    from sdk.artifact.evidence import Metric as Metric
+    from sdk.artifact.evidence import Parity as Parity
+    from sdk.artifact.evidence import StoredArray as StoredArray
 
 __all__ = [
     "MANIFEST_VERSION",
@@ -41,13 +37,25 @@ __all__ = [
     "write_artifact",
 ]
 
-_FORMATS: dict[str, ModuleType] = {
-    ".onnx": onnx_file,
-    ".pte": pte_file,
-    ".trt": engine_file,
-    ".engine": engine_file,
-    ".safetensors": safetensors_file,
-    ".fake": engine_file,
+_PROOF = ("Evidence", "GoldenSample", "Metric", "Parity", "StoredArray")
+
+
+def __getattr__(name: str) -> Any:
+    """Import the classes of the proof when they are first asked for: predicting needs none of them."""
+    if name not in _PROOF:
+        raise AttributeError(f"module 'sdk.artifact' has no attribute {name!r}")
+    from sdk.artifact import evidence
+
+    return getattr(evidence, name)
+
+
+_FORMATS: dict[str, str] = {
+    ".onnx": "sdk.artifact.onnx_file",
+    ".pte": "sdk.artifact.pte_file",
+    ".trt": "sdk.artifact.engine_file",
+    ".engine": "sdk.artifact.engine_file",
+    ".safetensors": "sdk.artifact.safetensors_file",
+    ".fake": "sdk.artifact.engine_file",
 }
 
 
@@ -58,14 +66,14 @@ class Artifact:
     Attributes:
         path: Where it was read.
         manifest: Its contract and proof.
-        payload: What its engine opens.
         size_bytes: Size of the whole file.
+        parts: The file's bytes; None once they were let go.
     """
 
     path: Path
     manifest: Manifest
-    payload: bytes
     size_bytes: int
+    parts: Parts | None = field(repr=False, compare=False)
 
     @property
     def spec(self) -> Spec:
@@ -77,11 +85,43 @@ class Artifact:
         """Lower-case file ending with its dot."""
         return self.path.suffix.lower()
 
+    @property
+    def payload(self) -> bytes:
+        """The engine's own bytes, without the contract; a copy.
+
+        Raises:
+            ArtifactError: The bytes were let go, and the file is no longer the one that was read.
+        """
+        return self._bytes().payload
+
     def program(self, graph: str = MAIN_GRAPH) -> Program:
-        """What a runtime opens for one of the graphs."""
-        signature = self.spec.graph(graph)
-        network = {"name": self.spec.network.name, "arguments": self.spec.network.arguments}
-        return Program(self.payload, graph, signature.inputs, signature.outputs, network)
+        """What a runtime opens for one of the graphs.
+
+        Raises:
+            ArtifactError: As `payload`.
+        """
+        return replace(self.program_at(None, graph), data=self._bytes().program)
+
+    def program_at(self, path: str | None, graph: str) -> Program:
+        """One of the graphs for an engine that reads the file at `path`, a verified one, by itself."""
+        signature, network = self.spec.graph(graph), self.spec.network
+        told = {"name": network.name, "arguments": network.arguments}
+        return Program(b"", graph, signature.inputs, signature.outputs, told, path, self._program_bytes)
+
+    def let_go(self) -> Artifact:
+        """The same without the file's bytes, once an engine has them; they are read again when asked for."""
+        return replace(self, parts=None)
+
+    def _program_bytes(self) -> bytes:
+        return self._bytes().program
+
+    def _bytes(self) -> Parts:
+        if self.parts is not None:
+            return self.parts
+        again = read_artifact(self.path)
+        if again.manifest.payload_sha256 != self.manifest.payload_sha256 or again.parts is None:
+            raise damaged(self.path.name)
+        return again.parts
 
 
 def read_artifact(path: str | os.PathLike[str]) -> Artifact:
@@ -114,9 +154,11 @@ def read_artifact(path: str | os.PathLike[str]) -> Artifact:
             fix="Copy it again if it was cut short; export the checkpoint if another tool wrote it.",
         )
     manifest = Manifest.from_bytes(parts.manifest, f"Artifact {path.name!r}")
-    if sha256(parts.payload) != manifest.payload_sha256:
+    # The engine is handed these very bytes and not the path: between a check and a second reading the file
+    # could become another one.
+    if sha256(*parts.pieces) != manifest.payload_sha256:
         raise damaged(path.name)
-    return Artifact(path, manifest, parts.payload, len(data))
+    return Artifact(path, manifest, len(data), parts)
 
 
 def write_artifact(path: str | os.PathLike[str], payload: bytes, manifest: Manifest) -> Artifact:
@@ -134,15 +176,17 @@ def write_artifact(path: str | os.PathLike[str], payload: bytes, manifest: Manif
         ArtifactError: Unknown suffix, or a payload that cannot hold the manifest.
         UsageError: The folder cannot be written to.
     """
+    from sdk.atomic_write import atomic_write  # not needed to predict
+
     path = Path(path)
     layout = _format_for(path)
     payload = layout.canonical(payload)
     manifest = replace(manifest, payload_sha256=sha256(payload))
     data = layout.join(payload, manifest.to_bytes())
     atomic_write(path, data)
-    return Artifact(path, manifest, payload, len(data))
+    return Artifact(path, manifest, len(data), Parts((payload,), manifest.to_bytes(), payload))
 
 
 def _format_for(path: Path) -> ModuleType:
     entry_for(path.suffix)  # the one place that names the known suffixes
-    return _FORMATS[path.suffix.lower()]
+    return import_module(_FORMATS[path.suffix.lower()])

@@ -33,7 +33,8 @@ def split(data: bytes, name: str) -> Parts | None:
     manifest = data[_HEAD.size : _HEAD.size + length]
     if len(manifest) != length or hashlib.sha256(manifest).digest() != digest:
         raise damaged(name)
-    return Parts(data[_HEAD.size + length :], manifest)
+    plan = data[_HEAD.size + length :]
+    return Parts((plan,), manifest, plan)
 
 
 def canonical(payload: bytes) -> bytes:

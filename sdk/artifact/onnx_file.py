@@ -29,22 +29,30 @@ def split(data: bytes, name: str) -> Parts | None:
     Raises:
         ArtifactError: The contract was altered.
     """
-    blank = _entry(b"edgewright_seal", _seal(0, b""))
-    tail = data[-len(blank) :]
-    seal_at = len(blank) - _LENGTH_DIGITS - 65
-    if tail[:seal_at] != blank[:seal_at]:
-        return None
     try:
-        length = int(tail[seal_at : seal_at + _LENGTH_DIGITS])
+        length = contract_length(data[-SEAL_BYTES:])
+        if length is None:
+            return None
         frame = data[len(data) - length :]
-        if not len(blank) < length <= len(data):
+        if not SEAL_BYTES < length <= len(data):
             raise ValueError
-        manifest = _manifest_of(frame[: -len(blank)])
+        manifest = _manifest_of(frame[:-SEAL_BYTES])
     except (ValueError, IndexError) as error:
         raise damaged(name) from error
     if _frame(manifest) != frame:
         raise damaged(name)
-    return Parts(data[: len(data) - length], manifest)
+    return Parts((memoryview(data)[: len(data) - length],), manifest, data)
+
+
+def contract_length(seal: bytes) -> int | None:
+    """Bytes of both entries by a file's last `SEAL_BYTES`; None when these are no seal.
+
+    Raises:
+        ValueError: They are a seal whose number was altered.
+    """
+    blank = _entry(b"edgewright_seal", _seal(0, b""))
+    at = len(blank) - _LENGTH_DIGITS - 65
+    return int(seal[at : at + _LENGTH_DIGITS]) if seal[:at] == blank[:at] else None
 
 
 def canonical(payload: bytes) -> bytes:
@@ -98,3 +106,7 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 0x80:
             return number, at
+
+
+SEAL_BYTES = len(_entry(b"edgewright_seal", _seal(0, b"")))
+"""Length of the second entry, whatever it says."""

@@ -66,14 +66,14 @@ def split(data: bytes, name: str) -> Parts | None:
     magic, start, length, digest = _SEAL.unpack(data[-_SEAL.size :])
     if magic != _MAGIC:
         return None
-    program = data[: -_SEAL.size]
-    filled = program[start : start + length]
+    program = memoryview(data)[: -_SEAL.size]
+    filled = bytes(program[start : start + length])
     if len(filled) != length or hashlib.sha256(filled).digest() != digest:
         raise damaged(name)
-    payload = program[:start] + reserve(length).encode() + program[start + length :]
-    if len(payload) != len(program):
+    blank = reserve(length).encode()
+    if len(blank) != length:
         raise damaged(name)
-    return Parts(payload, filled.rstrip(b" "))
+    return Parts((program[:start], blank, program[start + length :]), filled.rstrip(b" "), data)
 
 
 def canonical(payload: bytes) -> bytes:

@@ -38,7 +38,8 @@ def split(data: bytes, name: str) -> Parts | None:
     manifest = metadata.get(_KEY)
     if not isinstance(manifest, str) or sha256(manifest.encode()) != metadata.get(_SEAL):
         raise damaged(name)
-    return Parts(_without_contract(header, tensors), manifest.encode())
+    payload = _without_contract(header, tensors)
+    return Parts((payload,), manifest.encode(), payload)
 
 
 def canonical(payload: bytes) -> bytes:

@@ -9,20 +9,31 @@ from runtimes import ArtifactError
 
 
 class Parts(NamedTuple):
-    """An artifact file taken apart.
+    """An artifact file taken apart, without copies of what is large.
 
     Attributes:
-        payload: What the engine opens.
+        pieces: The payload, which the manifest's hash is of, as one or more views of the file.
         manifest: The manifest's JSON, whose own hash was checked.
+        program: What the engine opens: the whole file where engines skip the contract, for then no second
+            copy of the weights is needed; else the payload.
     """
 
-    payload: bytes
+    pieces: tuple[bytes | memoryview, ...]
     manifest: bytes
+    program: bytes
+
+    @property
+    def payload(self) -> bytes:
+        """The engine's own bytes as they were handed to `write_artifact`."""
+        return b"".join(self.pieces)
 
 
-def sha256(data: bytes) -> str:
-    """Lower-case hexadecimal SHA-256."""
-    return hashlib.sha256(data).hexdigest()
+def sha256(*pieces: bytes | memoryview) -> str:
+    """Lower-case hexadecimal SHA-256 of the pieces in a row."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def damaged(name: str) -> ArtifactError:

@@ -4,10 +4,15 @@ Needs TensorRT (JetPack's own, or edgewright[tensorrt-rtx]) and no training pack
 contract and the golden samples of the .onnx file. With a GPU the samples are replayed through the finished
 engine, and one that is past its tolerance is not written; without a GPU the artifact says "built, not run".
 
+A finished engine is kept in $XDG_CACHE_HOME/edgewright/engines (~/.cache where that is not set), under
+model, TensorRT version, GPU, Jetson Linux release, precision and shapes. The same build again takes it from
+there; its golden samples are replayed all the same.
+
 Examples:
   edgewright build product.onnx
   edgewright build product.onnx --precision fp16 --max-batch 8 --out product_fp16.trt
   edgewright build product_pruned24.onnx --sparse
+  edgewright build --clear-cache
 """
 
 from __future__ import annotations
@@ -19,10 +24,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtimes import DeviceError, ProofError, UsageError
+from runtimes import DeviceError, EngineError, EngineMissingError, ProofError, UsageError
+from sdk.engine_cache import DEFAULT_LIMIT_MB, EngineCache, engine_key
 
 if TYPE_CHECKING:
     from runtimes.tensorrt_builder import BuiltEngine
+    from runtimes.tensorrt_options import BuildOptions
     from sdk.artifact import Artifact, Evidence, Manifest
     from sdk.predictor import Verification
 
@@ -33,7 +40,9 @@ FP16_TOLERANCE = 0.03
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("model", metavar="MODEL.onnx", type=Path, help="artifact written by export")
+    parser.add_argument(
+        "model", metavar="MODEL.onnx", type=Path, nargs="?", help="artifact written by export"
+    )
     parser.add_argument(
         "--precision",
         choices=("fp32", "fp16", "int8"),
@@ -60,27 +69,80 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", type=Path, help="default: MODEL.trt beside the model")
     parser.add_argument("--overwrite", action="store_true", help="replace an engine that is there already")
     parser.add_argument("--json", action="store_true", help="print a JSON object instead of lines")
+    _add_cache_options(parser)
+
+
+def _add_cache_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("cache of engines")
+    group.add_argument("--cache", metavar="DIR", type=Path, help="another folder for it")
+    group.add_argument(
+        "--cache-limit-mb",
+        metavar="N",
+        type=int,
+        default=DEFAULT_LIMIT_MB,
+        help="most that it may take in all; what was not used for longest goes first (default: %(default)s)",
+    )
+    group.add_argument("--no-cache", action="store_true", help="neither look there nor store")
+    group.add_argument("--clear-cache", action="store_true", help="remove all engines from it, and end")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build, replay the golden samples where there is a GPU, write, and report."""
-    from runtimes.tensorrt_build_process import build_in_subprocess
+    """Build or take from the cache, replay the golden samples where there is a GPU, write, and report."""
     from runtimes.tensorrt_options import BuildOptions
     from sdk.artifact import read_artifact, write_artifact
 
+    cache = None if args.no_cache else EngineCache(args.cache, args.cache_limit_mb)
+    if args.clear_cache:
+        return _clear(cache or EngineCache(args.cache), args.json)
     options = BuildOptions(args.precision, args.max_batch, workspace_mb=args.workspace_mb, sparse=args.sparse)
     out = _out_path(args.model, args.out, args.overwrite)
     model = read_artifact(args.model)
     options = replace(options, kept=tuple(model.manifest.evidence.precision.get("kept_nodes", ())))
-    built = build_in_subprocess(model.payload, options)
-    manifest, replay = _proved(built, _manifest(model, built))
+    built, manifest, replay, from_cache = _built(model, options, cache)
     artifact = write_artifact(out, built.plan, manifest)
     report = _report(artifact, built, replay)
+    report |= {"from_cache": from_cache, "notes": cache.notes if cache else []}
     print(json.dumps(report, indent=2) if args.json else _summary(report))
     return 0
 
 
-def _out_path(model: Path, out: Path | None, overwrite: bool) -> Path:
+def _clear(cache: EngineCache, as_json: bool) -> int:
+    entries, size_bytes = cache.clear()
+    report = {"folder": str(cache.folder), "removed": entries, "size_bytes": size_bytes}
+    text = f"{cache.folder}: {entries} engine{'s' * (entries != 1)} removed, {size_bytes / 1e6:.1f} MB"
+    print(json.dumps(report, indent=2) if as_json else text)
+    return 0
+
+
+def _built(
+    model: Artifact, options: BuildOptions, cache: EngineCache | None
+) -> tuple[BuiltEngine, Manifest, Verification | None, bool]:
+    """A proved engine, its manifest, the replay, and whether it came from the cache."""
+    from runtimes.tensorrt_build_process import build_in_subprocess
+
+    key = engine_key(model.manifest.payload_sha256, options) if cache else None
+    stored = cache.load(key) if cache and key else None
+    if cache and key and stored:
+        try:
+            return stored, *_proved(stored, _manifest(model, stored)), True
+        except EngineMissingError:
+            raise
+        except EngineError as error:
+            # The key does not hold everything: a new driver can refuse what an older one took.
+            cache.drop(key)
+            cache.notes.append(f"The stored engine is refused here now ({error.got}) and is built again.")
+    built = build_in_subprocess(model.payload, options)
+    manifest, replay = _proved(built, _manifest(model, built))
+    if cache and key:
+        cache.save(key, built)
+    return built, manifest, replay, False
+
+
+def _out_path(model: Path | None, out: Path | None, overwrite: bool) -> Path:
+    if model is None:
+        raise UsageError(
+            "Model", got="none", expected="MODEL.onnx", fix="Name the artifact to build an engine of."
+        )
     if model.suffix.lower() != ".onnx":
         raise UsageError(
             "Model",
@@ -110,8 +172,9 @@ def _manifest(model: Artifact, built: BuiltEngine) -> Manifest:
     """The model's manifest, with the batch that the engine takes and evidence of this build alone."""
     from sdk.artifact import NOT_RUN, Evidence
     from sdk.artifact.provenance import now_utc
+    from sdk.machine import read_machine
 
-    before = model.manifest.evidence
+    before, jetson = model.manifest.evidence, read_machine().jetson
     evidence = Evidence(
         status=NOT_RUN,
         created_utc=now_utc(),
@@ -126,6 +189,7 @@ def _manifest(model: Artifact, built: BuiltEngine) -> Manifest:
             "built_for": list(built.targets),
             "build_s": round(built.build_s, 2),
             "sparse_kernels_allowed": built.sparse,
+            **({"l4t": jetson.l4t} if jetson else {}),
         },
     )
     return replace(model.manifest, spec=model.spec.with_max_batch(built.max_batch), evidence=evidence)
@@ -198,6 +262,8 @@ def _summary(report: dict[str, Any]) -> str:
             f"{report['precision']['read_from']})",
             *notes,
             f"  batch      1 to {report['max_batch']}",
-            f"  built      in {report['build_s']:.1f} s with {tools} for {', '.join(report['built_for'])}",
+            f"  built      in {report['build_s']:.1f} s with {tools} for {', '.join(report['built_for'])}"
+            + ", taken from the cache" * report["from_cache"],
+            *(f"  note       {note}" for note in report["notes"]),
         )
     )

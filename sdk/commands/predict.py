@@ -16,8 +16,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runtimes import InputError, UsageError
+from runtimes import UsageError
 from sdk.commands.runtime_options import add_runtime_options, runtime_options
+from sdk.input_files import files_in, item_of
 
 _CHUNK = 64
 
@@ -35,13 +36,13 @@ def run(args: argparse.Namespace) -> int:
     """Predict and print."""
     from sdk.predictor import Predictor
 
-    paths = _expand(args.inputs)
+    paths = files_in(args.inputs)
     targets = _targets(paths, args.out)
     answers: list[dict[str, Any]] = []
     with Predictor(args.artifact, **runtime_options(args)) as predictor:
         for start in range(0, len(paths), _CHUNK):
             chunk = paths[start : start + _CHUNK]
-            for path, result in zip(chunk, predictor.predict([_item(p) for p in chunk]), strict=True):
+            for path, result in zip(chunk, predictor.predict([item_of(p) for p in chunk]), strict=True):
                 answers.append({"input": str(path), **result.to_dict()})
                 if not args.json:
                     print(f"{path}: {result.summary()}")
@@ -50,21 +51,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(answers, indent=2))
     return 0
-
-
-def _expand(inputs: list[str]) -> list[Path]:
-    paths: list[Path] = []
-    for given in map(Path, inputs):
-        if given.is_dir():
-            inside = sorted(p for p in given.iterdir() if p.is_file() and not p.name.startswith("."))
-            if not inside:
-                raise InputError(
-                    f"Folder {given.name!r}", got="no files", expected="at least one", fix="Check the path."
-                )
-            paths.extend(inside)
-        else:
-            paths.append(given)
-    return paths
 
 
 def _targets(paths: list[Path], out: Path | None) -> dict[Path, Path]:
@@ -88,19 +74,3 @@ def _targets(paths: list[Path], out: Path | None) -> dict[Path, Path]:
             )
     out.mkdir(parents=True, exist_ok=True)
     return targets
-
-
-def _item(path: Path) -> Any:
-    if path.suffix.lower() != ".npy":
-        return path
-    import numpy as np
-
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"Array {path.name!r}",
-            got="a file that is no plain .npy array",
-            expected="an array saved by np.save",
-            fix="Save it again without objects.",
-        ) from error

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from runtimes import Array, SpecError
-from sdk.inputs.image_decode import decode_image, flatten_modes
+from sdk.inputs.image_decode import decode, flatten_modes
 from sdk.kinds import InputKind, Sample
 
 FILTERS = {
@@ -24,6 +24,10 @@ FILTERS = {
 }
 CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1}
 RESIZES = ("stretch", "letterbox", "shortest")
+JPEG_SCALINGS = ("full", "reduced")
+JPEG_SPARE = 2
+"""A reduced JPEG is at least so many times as wide and as high as what it is resized to, so that the
+resampling filter still decides how the result looks (Pillow's ``reducing_gap`` of 2)."""
 IMAGE = "image"
 """Name of the graph input."""
 GOLDEN_LONGEST_PX = 512
@@ -45,6 +49,9 @@ class ImageInput(InputKind):
         scale: Factor on the 8-bit value, such as 1/255.
         mean: Per channel in network order, subtracted after scaling.
         std: Per channel in network order, divided by: ``x = (u8 * scale - mean) / std``.
+        jpeg_scaling: ``full``: JPEG files are decoded pixel by pixel. ``reduced``: at the smallest of
+            libjpeg's scales 1/8, 1/4, 1/2 and 1 whose result is still `JPEG_SPARE` times as wide and as high
+            as what it is resized to. Only files and encoded bytes: arrays and PIL images stay as they are.
     """
 
     kind: ClassVar[str] = "image"
@@ -60,11 +67,13 @@ class ImageInput(InputKind):
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    jpeg_scaling: str
 
     def __post_init__(self) -> None:
         _choice("channels", self.channels, CHANNELS)
         _choice("resize", self.resize, RESIZES)
         _choice("filter", self.filter, FILTERS)
+        _choice("jpeg_scaling", self.jpeg_scaling, JPEG_SCALINGS)
         _require("size_wh", self.size_wh, min(self.size_wh) >= 1, "at least 1×1")
         count = CHANNELS[self.channels]
         _require("mean", self.mean, len(self.mean) == count, f"{count} numbers")
@@ -92,12 +101,14 @@ class ImageInput(InputKind):
 
         Returns:
             A sample with array ``image``: uint8 (H, W, C), RGB or grey. Its geometry maps a point of
-            the original to the array: ``x' = x * scale_x + offset_x``, likewise y.
+            the original to the array: ``x' = x * scale_x + offset_x``, likewise y. Its source is the upright
+            picture, smaller than the original where a JPEG was decoded at a reduced scale.
         """
-        source = flatten_modes(decode_image(item), self.alpha_colour)
+        decoded = decode(item, self._jpeg_divisor if self.jpeg_scaling == "reduced" else None)
+        source = flatten_modes(decoded.image, self.alpha_colour)
         wanted = "L" if self.channels == "grey" else "RGB"
         image = source if source.mode == wanted else source.convert(wanted)
-        resized, geometry = self._resize(image)
+        resized, geometry = self._resize(image, decoded.size_wh, decoded.box)
         pixels = np.asarray(resized)
         array = pixels[:, :, None] if pixels.ndim == 2 else pixels
         return Sample({IMAGE: array}, source, geometry)
@@ -138,19 +149,35 @@ class ImageInput(InputKind):
         image.save(buffer, "PNG", optimize=True)
         return buffer.getvalue()
 
-    def _resize(self, image: Image.Image) -> tuple[Image.Image, dict[str, float]]:
-        width, height = image.size
+    def _jpeg_divisor(self, width: int, height: int) -> int:
+        """By how much a JPEG of this size may be reduced: 1, 2, 4 or 8."""
+        inner_w, inner_h = self._inner(width, height)
+        for divisor in (8, 4, 2):
+            # libjpeg rounds the reduced size up.
+            reduced_w, reduced_h = -(-width // divisor), -(-height // divisor)
+            if reduced_w >= JPEG_SPARE * inner_w and reduced_h >= JPEG_SPARE * inner_h:
+                return divisor
+        return 1
+
+    def _inner(self, width: int, height: int) -> tuple[int, int]:
+        """The size that a picture of `width` and `height` is resampled to, before padding or cutting."""
         if self.resize == "stretch":
-            inner, canvas = self.size_wh, self.size_wh
-        elif self.resize == "letterbox":
+            return self.size_wh
+        if self.resize == "letterbox":
             ratio = min(self.size_wh[0] / width, self.size_wh[1] / height)
-            inner = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-            canvas = self.size_wh
-        else:
-            inner = _shortest_side(width, height, self.shortest_px or 0)
-            canvas = self.size_wh
-        if inner != image.size:
-            image = image.resize(inner, FILTERS[self.filter])
+            return max(1, round(width * ratio)), max(1, round(height * ratio))
+        return _shortest_side(width, height, self.shortest_px or 0)
+
+    def _resize(
+        self,
+        image: Image.Image,
+        original_wh: tuple[int, int],
+        box: tuple[float, float, float, float] | None,
+    ) -> tuple[Image.Image, dict[str, float]]:
+        width, height = original_wh
+        inner, canvas = self._inner(width, height), self.size_wh
+        if inner != image.size or box is not None:
+            image = image.resize(inner, FILTERS[self.filter], box)
         left, top = _centre(canvas[0], inner[0]), _centre(canvas[1], inner[1])
         if inner != canvas:
             image = self._place(image, left, top)

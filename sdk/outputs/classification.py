@@ -10,7 +10,7 @@ import numpy as np
 
 from runtimes import Array, EngineError, SpecError
 from sdk.kinds import OutputKind, Sample
-from sdk.results import Classification, RankedLabel
+from sdk.results.classification import Classification
 
 ACTIVATIONS = ("softmax", "sigmoid", "none")
 SCORES = "scores"
@@ -66,15 +66,12 @@ class ClassificationOutput(OutputKind):
                 expected="finite scores",
                 fix="Export in fp32, or train again: the network overflows.",
             )
-        count = min(self.top_k, len(self.labels))
-        ranks = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+        scores = scores.view()
+        scores.flags.writeable = False  # results rank them later, and must not be told otherwise in between
         return [
-            self._result(row, rank, sample) for row, rank, sample in zip(scores, ranks, samples, strict=True)
+            Classification.ranked_later(self.labels, self.top_k, row, sample.source)
+            for row, sample in zip(scores, samples, strict=True)
         ]
-
-    def _result(self, row: Array, rank: Array, sample: Sample) -> Classification:
-        top = tuple(RankedLabel(self.labels[i], float(row[i]), int(i)) for i in rank)
-        return Classification(top[0].label, top[0].score, top[0].index, top, row, sample.source)
 
 
 def _require(name: str, value: object, holds: bool, expected: str) -> None:

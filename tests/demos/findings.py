@@ -9,8 +9,8 @@ from PIL import Image
 
 from demos.report import Findings
 from demos.summary import Row
-from demos.timing import Timing
 from sdk.artifact import NOT_RUN, PROVED, TRAINED, Metric, Parity
+from sdk.bench.figures import Latency
 from sdk.outputs.classification import ClassificationOutput
 from sdk.results import Classification, RankedLabel
 from tests.light_artifact import light_spec
@@ -24,7 +24,7 @@ def make_findings() -> Findings:
     """Four pictures, three rows, two epochs."""
     accuracy = Metric("accuracy", 0.75, 0.3, 0.95, 4, "test")
     parity = Parity(3e-7, 1.0, 4)
-    timing = Timing(0.5, 0.4, 0.7, 120)
+    timing = Latency.of(np.full(700, 0.0005))
     return Findings(
         rows=[
             Row("light.safetensors", "torch", 4_100, accuracy, None, timing, TRAINED, {}, {}),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from demos.summary import cells, percent, print_table, size_text, summarise
-from demos.timing import Timing
+from sdk.artifact import read_artifact
+from sdk.bench.contender import not_run
 from tests.demos.findings import make_findings
 
 
@@ -51,10 +52,11 @@ def test_table_is_whole_where_there_is_no_terminal(capsys: pytest.CaptureFixture
 
 
 def test_summarise_reads_the_artifact(light_artifact: Path) -> None:
-    timing = Timing(0.2, 0.1, 0.3, 120)
+    run = not_run(read_artifact(light_artifact), "single-stream", "a test")
 
-    (row,) = summarise([light_artifact], {light_artifact: timing})
+    (row,) = summarise([light_artifact], [run])
 
     assert (row.file, row.engine, row.status) == ("light.onnx", "onnxruntime", "proved")
     assert row.size_bytes == light_artifact.stat().st_size
-    assert row.timing is timing
+    assert row.latency is None
+    assert row.median_ms is None

@@ -52,7 +52,7 @@ TOO_LARGE = 1e5  # past 65504
 @pytest.fixture
 def spec() -> Spec:
     image = ImageInput(
-        "grey", (8, 8), "stretch", None, "bilinear", (0, 0, 0), (0, 0, 0), 1 / 255, (0.3,), (0.02,)
+        "grey", (8, 8), "stretch", None, "bilinear", (0, 0, 0), (0, 0, 0), 1 / 255, (0.3,), (0.02,), "full"
     )
     graph = Graph(
         "main",

@@ -73,11 +73,11 @@ def test_export_pte_takes_the_batch_that_was_asked_for(checkpoint: Path, small_d
 
 
 def test_export_pte_manifest_is_read_by_executorch_itself(checkpoint: Path) -> None:
-    from runtimes.executorch_runtime import _import_executorch
+    from runtimes.executorch_python import import_executorch
     from sdk.artifact import Manifest
 
     (exported,) = export_artifacts(checkpoint, ["pte"])
-    program = _import_executorch().Runtime.get().load_program(exported.path.read_bytes())
+    program = import_executorch().Runtime.get().load_program(exported.path.read_bytes())
     text = program.load_method("edgewright_manifest").execute(())[0]
     assert Manifest.from_bytes(text.encode(), "x") == exported.artifact.manifest
 

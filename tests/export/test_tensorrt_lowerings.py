@@ -33,7 +33,7 @@ REQUEST = Request(Recipe("fp16"), max_batch=4, manifest_bytes=0)
 @pytest.fixture
 def spec() -> Spec:
     image = ImageInput(
-        "grey", (8, 8), "stretch", None, "bilinear", (0, 0, 0), (0, 0, 0), 1 / 255, (0.3,), (0.02,)
+        "grey", (8, 8), "stretch", None, "bilinear", (0, 0, 0), (0, 0, 0), 1 / 255, (0.3,), (0.02,), "full"
     )
     graph = Graph(
         "main",

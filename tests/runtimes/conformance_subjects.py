@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
 
-from runtimes import Dim, Program, TensorInfo
+from runtimes import Dim, Program, Runtime, TensorInfo, open_runtime
+from tests.runtimes.shim import use_shim
 from tests.runtimes.tensorrt_stand_in import install, make_plan
 
 MAX_BATCH = 8
@@ -48,14 +49,22 @@ class Subject:
         bounded: Whether the program refuses more than `MAX_BATCH`.
         computes: Whether answers depend on the input.
         prepare: Puts what the engine needs in place before each test.
+        engine: Its name in the registry, where one engine has several subjects.
+        options: To open it with.
     """
 
     suffix: str
     program: Callable[[], Program]
+    engine: str
     tolerance: float = 1e-5  # float32 sums of 16 products in another order
     bounded: bool = False
     computes: bool = True
     prepare: Callable[[pytest.MonkeyPatch], None] = field(default=lambda monkeypatch: None)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def open(self, program: Program | None = None, **options: Any) -> Runtime:
+        """Open its program, or another, with its options and more."""
+        return open_runtime(self.suffix, program or self.program(), **{**self.options, **options})
 
 
 @functools.cache
@@ -140,14 +149,20 @@ def tensorrt_program() -> Program:
         profile={"x": [[1, 4, 4], [1, 4, 4], [MAX_BATCH, 4, 4]]},
         matrix=WEIGHT.tolist(),
         bias=BIAS.tolist(),
+        layers=[{"Name": "reshape", "LayerType": "Shuffle"}, {"Name": "linear", "LayerType": "gemm"}],
     )
     return Program(plan, **signature(MAX_BATCH))
 
 
 SUBJECTS = {
-    "onnxruntime": Subject(".onnx", onnx_program),
-    "executorch": Subject(".pte", executorch_program, bounded=True),
-    "torch": Subject(".safetensors", torch_program),
-    "tensorrt": Subject(".trt", tensorrt_program, bounded=True, prepare=install_stand_in),
-    "fake": Subject(".fake", fake_program, computes=False),
+    "onnxruntime": Subject(".onnx", onnx_program, "onnxruntime"),
+    "executorch-native": Subject(
+        ".pte", executorch_program, "executorch", bounded=True, prepare=use_shim, options={"native": True}
+    ),
+    "executorch-python": Subject(
+        ".pte", executorch_program, "executorch", bounded=True, options={"native": False}
+    ),
+    "torch": Subject(".safetensors", torch_program, "torch"),
+    "tensorrt": Subject(".trt", tensorrt_program, "tensorrt", bounded=True, prepare=install_stand_in),
+    "fake": Subject(".fake", fake_program, "fake", computes=False),
 }

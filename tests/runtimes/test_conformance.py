@@ -18,7 +18,6 @@ from runtimes import (
     Runtime,
     UsageError,
     entry_for,
-    open_runtime,
 )
 from tests.runtimes.conformance_subjects import BIAS, MAX_BATCH, SUBJECTS, Subject, reference
 
@@ -39,7 +38,7 @@ def subject(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def runtime(subject: Subject) -> Iterator[Runtime]:
-    with open_runtime(subject.suffix, subject.program()) as opened:
+    with subject.open() as opened:
         yield opened
 
 
@@ -52,7 +51,7 @@ def expected(subject: Subject, x: np.ndarray) -> np.ndarray:
 
 
 def test_subjects_cover_every_registered_runtime() -> None:
-    assert set(SUBJECTS) == {entry.name for entry in RUNTIMES}
+    assert {subject.engine for subject in SUBJECTS.values()} == {entry.name for entry in RUNTIMES}
 
 
 def test_runtime_names_dtypes_and_shapes(runtime: Runtime) -> None:
@@ -139,7 +138,7 @@ def test_runtime_outputs_belong_to_the_caller(runtime: Runtime, subject: Subject
 
 
 def test_runtime_close_twice_then_run_is_an_error(subject: Subject) -> None:
-    runtime = open_runtime(subject.suffix, subject.program())
+    runtime = subject.open()
     runtime.close()
     runtime.close()
     with pytest.raises(EngineError, match=r"got a call after close\(\), expected an open runtime"):
@@ -147,8 +146,8 @@ def test_runtime_close_twice_then_run_is_an_error(subject: Subject) -> None:
 
 
 def test_runtime_two_instances_do_not_share_state(subject: Subject) -> None:
-    first = open_runtime(subject.suffix, subject.program())
-    second = open_runtime(subject.suffix, subject.program())
+    first = subject.open()
+    second = subject.open()
     x = images(2)
     first.run({"x": x})
     first.close()
@@ -181,25 +180,59 @@ def test_runtime_reports_its_engine(runtime: Runtime) -> None:
 def test_runtime_threads_option_changes_no_answer(subject: Subject, threads: int) -> None:
     if "threads" not in entry_for(subject.suffix).load().__init__.__annotations__:
         with pytest.raises(UsageError, match="Runtime option 'threads'"):
-            open_runtime(subject.suffix, subject.program(), threads=threads)
+            subject.open(threads=threads)
         return
     x = images(3)
-    with open_runtime(subject.suffix, subject.program(), threads=threads) as runtime:
+    with subject.open(threads=threads) as runtime:
         np.testing.assert_allclose(
             runtime.run({"x": x})["scores"], expected(subject, x), atol=subject.tolerance, rtol=0
         )
     with pytest.raises(UsageError, match="Option 'threads': got 0"):
-        open_runtime(subject.suffix, subject.program(), threads=0)
+        subject.open(threads=0)
 
 
 def test_runtime_unknown_option_is_named(subject: Subject) -> None:
     with pytest.raises(UsageError, match="Runtime option 'warp'.*Remove it"):
-        open_runtime(subject.suffix, subject.program(), warp=9)
+        subject.open(warp=9)
 
 
 def test_runtime_refuses_bytes_of_something_else(subject: Subject) -> None:
     from dataclasses import replace
 
     with pytest.raises(EngineError) as caught:
-        open_runtime(subject.suffix, replace(subject.program(), data=b"not a program at all" * 10))
+        subject.open(replace(subject.program(), data=b"not a program at all" * 10))
     assert "\n" not in str(caught.value)
+
+
+def test_runtime_profiles_its_layers(runtime: Runtime, subject: Subject) -> None:
+    if subject.options.get("native") is False:
+        with pytest.raises(UsageError, match=r"got the Python route.*edgewright build-native"):
+            runtime.profile({"x": images(2)}, 3)
+        return
+    if subject.engine == "fake":
+        with pytest.raises(UsageError, match=r"fake runtime: got a call of profile\(\)"):
+            runtime.profile({"x": images(2)}, 3)
+        return
+    layers = runtime.profile({"x": images(2)}, 3)
+    assert layers
+    assert all(layer.name and layer.kind and layer.device and layer.ms >= 0 for layer in layers)
+    assert sum(layer.share for layer in layers) == pytest.approx(1)
+    assert len({(layer.name, layer.kind, layer.device) for layer in layers}) == len(layers)
+    x = images(3)  # it runs on as before
+    np.testing.assert_allclose(
+        runtime.run({"x": x})["scores"], expected(subject, x), atol=subject.tolerance, rtol=0
+    )
+
+
+def test_runtime_profile_refuses_what_run_refuses(runtime: Runtime) -> None:
+    with pytest.raises(InputError, match="got float64"):
+        runtime.profile({"x": images(2).astype(np.float64)})
+    with pytest.raises(UsageError, match=r"Option 'runs': got 0, expected a whole number from 1"):
+        runtime.profile({"x": images(2)}, 0)
+
+
+def test_runtime_profile_after_close_is_an_error(subject: Subject) -> None:
+    runtime = subject.open()
+    runtime.close()
+    with pytest.raises(EngineError, match=r"got a call after close\(\)"):
+        runtime.profile({"x": images(1)})

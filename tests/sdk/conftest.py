@@ -38,6 +38,7 @@ def image_input(**changes: object) -> ImageInput:
         scale=1 / 255,
         mean=(0.5, 0.4, 0.3),
         std=(0.25, 0.5, 1.0),
+        jpeg_scaling="full",
     )
     return replace(plain, **changes)  # type: ignore[arg-type]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ HEADER = b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
 
 
 def _payload(suffix: str) -> bytes:
-    body = bytes(random.Random(5).randrange(256) for _ in range(300))
+    body = random.Random(5).randbytes(300)
     if suffix == ".pte":
         return body + pte_file.reserve(3000).encode() + body[::-1]
     if suffix == ".safetensors":
@@ -194,3 +196,39 @@ def test_atomic_write_killed_leaves_a_whole_file(tmp_path: Path, root: Path) -> 
         writer.wait()
         data = target.read_bytes()
         assert data in (b"a" * 4_000_000, b"b" * 4_000_000)
+
+
+def test_manifest_reads_its_proof_when_asked_and_as_strictly(written: Path) -> None:
+    manifest = read_artifact(written).manifest
+    assert not {"samples", "evidence"} & set(vars(manifest))
+    golden = GoldenSample.of(b"png", {"scores": np.array([0.25, 0.75], np.float32)})
+    assert manifest.samples == (golden,)
+    assert manifest.evidence == make_manifest(make_spec()).evidence
+    assert manifest == read_artifact(written).manifest
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "samples",
+            [{"item_base64": "", "outputs": {}, "more": 1}],
+            r"manifest.samples\[0\]: got unknown key",
+        ),
+        ("evidence", {}, "manifest.evidence: got no key"),
+    ],
+)
+def test_manifest_with_a_proof_that_does_not_fit_is_refused(key: str, value: Any, message: str) -> None:
+    tree = json.loads(make_manifest(make_spec()).to_bytes())
+    manifest = Manifest.from_bytes(json.dumps({**tree, key: value}).encode(), "x")
+    with pytest.raises(SpecError, match=message):
+        getattr(manifest, key)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"more": 1}, "unknown key 'more'"), ({"payload_sha256": 3}, "got 3")]
+)
+def test_manifest_itself_is_read_strictly_at_once(change: dict[str, Any], message: str) -> None:
+    tree = json.loads(make_manifest(make_spec()).to_bytes())
+    with pytest.raises(SpecError, match=message):
+        Manifest.from_bytes(json.dumps({**tree, **change}).encode(), "x")

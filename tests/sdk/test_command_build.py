@@ -2,90 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from runtimes import Dim, TensorInfo, tensorrt_build_process
-from runtimes.tensorrt_builder import FROM_ENGINE, BuiltEngine
-from runtimes.tensorrt_layers import Layer
-from runtimes.tensorrt_options import BuildOptions
+from runtimes import Dim
 from sdk.artifact import (
-    MANIFEST_VERSION,
     NOT_RUN,
     PROVED,
-    Evidence,
-    GoldenSample,
-    Manifest,
     read_artifact,
-    write_artifact,
 )
 from sdk.command import main
 from sdk.commands.build import FP16_TOLERANCE
-from sdk.inputs.image import ImageInput
-from sdk.outputs.classification import ClassificationOutput
-from sdk.spec import SPEC_VERSION, Graph, Network, Spec
 from tests.runtimes.small_onnx import small_cnn, small_int8_cnn
-from tests.runtimes.tensorrt_stand_in import NO_DEVICE, TensorRTStandIn, install, make_plan
-
-PARENT = "ab" * 32
-TOLERANCE = 1e-3  # of the .onnx artifact; the stand-in is exact
-MATRIX = np.random.default_rng(3).normal(size=(64, 3)) / 1000
+from tests.runtimes.tensorrt_stand_in import NO_DEVICE, TensorRTStandIn
+from tests.sdk.build_stand_in import PARENT, TOLERANCE, make_model, stand_in_gpu
 
 
-def make_model(
-    path: Path, onnx_bytes: bytes, offset: float = 0.0, precision: dict[str, Any] | None = None
-) -> Path:
-    """An .onnx artifact with two golden samples, `offset` away from what the stand-in answers."""
-    image = ImageInput(
-        "grey",
-        (8, 8),
-        "stretch",
-        None,
-        "bilinear",
-        (0, 0, 0),
-        (255, 255, 255),
-        1 / 255,
-        (0.0,),
-        (1.0,),
-    )
-    spec = Spec(
-        SPEC_VERSION,
-        "small",
-        "product",
-        image,
-        ClassificationOutput(("bag", "hat", "shoe"), "softmax", 3),
-        (
-            Graph(
-                "main",
-                (TensorInfo("image", "uint8", (Dim(), 8, 8, 1)),),
-                (TensorInfo("scores", "float32", (Dim(), 3)),),
-            ),
-        ),
-        ("colour_order", "layout", "cast", "normalise", "activation"),
-        Network("small_cnn", {}),
-    )
-    samples = tuple(_sample(seed, offset) for seed in range(2))
-    evidence = Evidence(
-        PROVED, "2026-01-02T03:04:05+00:00", PARENT, precision or {}, TOLERANCE, None, (), {"onnx": "1"}
-    )
-    write_artifact(path, onnx_bytes, Manifest(MANIFEST_VERSION, spec, samples, evidence, ""))
-    return path
-
-
-def _sample(seed: int, offset: float) -> GoldenSample:
-    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8)).astype(np.uint8)
-    png = io.BytesIO()
-    Image.fromarray(pixels).save(png, "PNG")
-    answer = (pixels.reshape(-1) @ MATRIX + offset).astype(np.float32)
-    return GoldenSample.of(png.getvalue(), {"scores": answer})
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test finds another's engine, and none writes to the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture
@@ -97,32 +37,7 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> TensorRTStandIn:
     """A stand-in GPU on which the builder hands out a stand-in plan in the precision asked for."""
-    plan = make_plan(
-        "10.3.0",
-        inputs=[["image", "UINT8", [-1, 8, 8, 1]]],
-        profile={"image": [[1, 8, 8, 1], [1, 8, 8, 1], [4, 8, 8, 1]]},
-        matrix=MATRIX.tolist(),
-    )
-
-    def build(onnx_bytes: bytes, options: BuildOptions) -> BuiltEngine:
-        precision = options.precision or "fp32"
-        dtype = {"fp32": "float32", "fp16": "float16", "int8": "int8"}[precision]
-        return BuiltEngine(
-            plan,
-            precision,
-            (Layer("conv1", "CONVOLUTION", dtype), Layer("fc", "MATRIX_MULTIPLY", "float32")),
-            FROM_ENGINE,
-            (TensorInfo("image", "uint8", (Dim(1, 4), 8, 8, 1)),),
-            {"scores": "float32"},
-            ("CURRENT",),
-            {"tensorrt": "10.3.0"},
-            1.5,
-            options.kept,
-            options.sparse,
-        )
-
-    monkeypatch.setattr(tensorrt_build_process, "build_in_subprocess", build)
-    return install(monkeypatch, "10.3.0")
+    return stand_in_gpu(monkeypatch, [])
 
 
 def no_gpu(monkeypatch: pytest.MonkeyPatch, stand_in: TensorRTStandIn) -> None:

@@ -150,7 +150,7 @@ def test_predictor_graph_that_is_not_the_contracts(tmp_path: Path) -> None:
     ("suffix", "package", "extra"),
     [
         (".onnx", "onnxruntime", r"edgewright\[onnx\]"),
-        (".pte", "executorch.runtime", r"edgewright\[executorch\]"),
+        (".pte", "executorch", r"edgewright\[executorch\]"),
         (".safetensors", "torch", r"edgewright\[train\]"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +91,17 @@ class ImageTrainSet(TrainSet):
         return self._load(draw.index)
 
     def _source(self, row: int) -> Any:
-        return self._sample(row).source.convert("L" if self._input.channel_count == 1 else "RGB")
+        # Small crops are enlarged: they need the pixels that a reduced JPEG leaves out.
+        whole = replace(self._input, jpeg_scaling="full")
+        return self._sample(row, whole).source.convert("L" if self._input.channel_count == 1 else "RGB")
 
     def _load(self, row: int) -> Array:
         return self._prepared[row] if self._prepared is not None else self._sample(row).arrays[IMAGE]
 
-    def _sample(self, row: int) -> Sample:
+    def _sample(self, row: int, image_input: ImageInput | None = None) -> Sample:
         item = self._items[row]
         try:
-            return self._input.load(item)
+            return (image_input or self._input).load(item)
         except InputError as error:
             raise unreadable(Path(item), error) if isinstance(item, (str, Path)) else error from error
 

@@ -54,6 +54,8 @@ class ImageOptions:
         freeze: One of `train.networks.freezing.STRATEGIES`.
         image_size: Side of the network's square input in pixels; None is the data's or network's own.
         resize: ``stretch``, ``letterbox`` or ``shortest``; None is the data's choice.
+        jpeg_scaling: ``full`` or ``reduced``; None is ``full``: then a picture has one answer, whether it
+            comes as a JPEG file or as the array that somebody else decoded from it.
     """
 
     loss: str = "cross-entropy"
@@ -65,6 +67,7 @@ class ImageOptions:
     freeze: str = "none"
     image_size: int | None = None
     resize: str | None = None
+    jpeg_scaling: str | None = None
 
     def __post_init__(self) -> None:
         smoothing = self.label_smoothing
@@ -189,7 +192,7 @@ class ImageClassificationTask(Task):
 
 
 def _require_nothing_beside_start(own: ImageOptions) -> None:
-    beside = ("pretrained", "weights", "image_size", "resize")
+    beside = ("pretrained", "weights", "image_size", "resize", "jpeg_scaling")
     for name in beside:
         if getattr(own, name) not in (None, False):
             flag = f"--{name.replace('_', '-')}"

@@ -70,4 +70,5 @@ class ProductTask(ImageClassificationTask):
             scale=1 / 255,
             mean=(0.0,) * count,
             std=(1.0,) * count,
+            jpeg_scaling=own.jpeg_scaling or "full",
         )
