@@ -2,7 +2,8 @@
 
 Four artifacts of about 2 ms take turns in every round: a baseline, its identical copy, one that is 5 %
 heavier and one that is 10 % heavier, by longer graphs. From the rounds, in their order, three series of
-comparisons are fed, each by the gate's own code with its own stopping rule, until there are enough of each.
+comparisons are fed, each by the gate's own code with its own stopping rule, until there are enough of each;
+one of each kind begins every third round.
 The naive rule is applied to the same launches.
 
   python -m demos.gate_study --comparisons 100 --load neighbours --out study.json
@@ -35,23 +36,28 @@ from sdk.compare.statistics import Ratio, paired_ratio
 LAYERS = {"baseline": 100, "same": 100, "slower by 5 %": 106, "slower by 10 %": 111}
 """Layers of each artifact. One per cent of a prediction is decoding and the like, which does not grow."""
 NEIGHBOURS = 2
+STRIDE = 3
+"""Neighbouring comparisons share rounds: the rates are the same, and a study takes half an hour, not two."""
 TABLE_BEGIN, TABLE_END = "<!-- study -->", "<!-- /study -->"
 NAIVE_LAUNCHES, NAIVE_LIMIT = 10, 1.05
 
 
 @dataclass
 class Series:
-    """Comparisons of the baseline with one of the others, one after the other."""
+    """Comparisons of the baseline with one of the others. A new one begins every `STRIDE` rounds."""
 
-    duel: Duel = field(default_factory=lambda: Duel(Limits(), BUDGET_S))
+    running: list[Duel] = field(default_factory=list)
     ended: list[dict] = field(default_factory=list)
+    rounds: int = 0
 
     def add(self, baseline: LaunchRecord, candidate: LaunchRecord, seconds: float) -> None:
-        """Feed the running comparison; when it is over, note its verdict and begin the next."""
-        if not self.duel.add(baseline, candidate, seconds):
-            return
-        self.ended.append(_ended(self.duel))
-        self.duel = Duel(Limits(), BUDGET_S)
+        """Feed the running comparisons; note the verdicts of those that are over."""
+        if self.rounds % STRIDE == 0:
+            self.running.append(Duel(Limits(), BUDGET_S))
+        self.rounds += 1
+        over = [duel for duel in self.running if duel.add(baseline, candidate, seconds)]
+        self.ended += [_ended(duel) for duel in over]
+        self.running = [duel for duel in self.running if duel not in over]
 
 
 def _ended(duel: Duel) -> dict:

@@ -3,10 +3,10 @@
     python -m demos.loadgen_agreement ARTIFACT [--data PATH] [--seconds N]
 
 Needs the package mlcommons-loadgen. The two take turns prediction by prediction: LoadGen issues a query, and
-once that is answered, before it may issue the next one, our own loop times one. So whatever else the machine
-does falls on both alike. LoadGen's percentiles are those of its own summary; ours are the benchmark's, by the
-same rule. LoadGen calls Python from C++ and counts that call too: some ten microseconds that ours does not
-have, which a model of less than half a millisecond shows.
+once that is answered, before it may issue the next one, our own loop times one, so that what else the machine
+does falls on both. LoadGen's percentiles are those of its own summary; ours are the benchmark's, by the same
+rule. Beside them stand LoadGen's very own queries by our clock: that ratio has no chance in it. LoadGen calls
+Python from C++ and counts that call too: some ten microseconds, which a model of half a millisecond shows.
 """
 
 from __future__ import annotations
@@ -43,18 +43,37 @@ class Agreement:
 
     Attributes:
         count: Predictions of each.
-        ours_ms: p50 and p90 of our benchmark.
+        ours: Our single-stream run, taking turns with LoadGen's.
+        same: LoadGen's own queries by our clock.
         loadgen_ms: p50 and p90 of LoadGen's summary.
     """
 
     count: int
-    ours_ms: tuple[float, float]
+    ours: Latency
+    same: Latency
     loadgen_ms: tuple[float, float]
 
     @property
     def ratios(self) -> tuple[float, float]:
         """Our p50 and p90 by LoadGen's."""
-        return self.ours_ms[0] / self.loadgen_ms[0], self.ours_ms[1] / self.loadgen_ms[1]
+        return self._ratios(self.ours)
+
+    @property
+    def ratios_of_the_same(self) -> tuple[float, float]:
+        """The same for LoadGen's own queries."""
+        return self._ratios(self.same)
+
+    def _ratios(self, latency: Latency) -> tuple[float, float]:
+        p50, p90 = percentiles_ms(latency)
+        return p50 / self.loadgen_ms[0], p90 / self.loadgen_ms[1]
+
+
+def percentiles_ms(latency: Latency) -> tuple[float, float]:
+    """p50 and p90; there are always enough predictions for them here."""
+    p50, p90 = latency.p50.value_ms, latency.p90.value_ms
+    assert p50 is not None
+    assert p90 is not None
+    return p50, p90
 
 
 def measure_agreement(
@@ -76,19 +95,19 @@ def measure_agreement(
         ours, theirs = (SingleStream(predictor, chosen, BenchOptions()) for _ in range(2))
         warm_up(ours.call)
         durations: list[float] = []
+        same: list[float] = []
 
         def issue(samples: list[Any]) -> None:
             for sample in samples:
-                predictor.predict(theirs.next())
+                same.append(theirs.call())
                 loadgen.QuerySamplesComplete([loadgen.QuerySampleResponse(sample.id, 0, 0)])
                 durations.extend(ours.block(_ONE_S).durations_s)
 
         summary = _single_stream(loadgen, issue, len(chosen), seconds)
-    latency = Latency.of(np.asarray(durations))
-    assert latency.p50.value_ms is not None
-    assert latency.p90.value_ms is not None
     theirs_ms = (_summary_ms(summary, "50.00"), _summary_ms(summary, "90.00"))
-    return Agreement(latency.count, (latency.p50.value_ms, latency.p90.value_ms), theirs_ms)
+    return Agreement(
+        len(durations), Latency.of(np.asarray(durations)), Latency.of(np.asarray(same)), theirs_ms
+    )
 
 
 def _single_stream(loadgen: Any, issue: Any, items: int, seconds: float) -> str:
@@ -148,11 +167,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
     print(f"{args.artifact.name}, single-stream, {found.count:,} predictions each, in turns")
-    print(f"{'':6}{'ours ms':>10}{'LoadGen ms':>12}{'ratio':>9}")
-    for name, ours, theirs, ratio in zip(
-        ("p50", "p90"), found.ours_ms, found.loadgen_ms, found.ratios, strict=True
-    ):
-        print(f"{name:6}{ours:>10.4f}{theirs:>12.4f}{ratio:>9.4f}")
+    print(f"{'':6}{'ours ms':>10}{'LoadGen ms':>12}{'ratio':>9}{'same queries, our clock':>26}{'ratio':>9}")
+    ours, same = percentiles_ms(found.ours), percentiles_ms(found.same)
+    for at, name in enumerate(("p50", "p90")):
+        print(
+            f"{name:6}{ours[at]:>10.4f}{found.loadgen_ms[at]:>12.4f}{found.ratios[at]:>9.4f}"
+            f"{same[at]:>26.4f}{found.ratios_of_the_same[at]:>9.4f}"
+        )
     agree = all(abs(ratio - 1) <= AGREED for ratio in found.ratios)
     print(f"agree within {AGREED:.0%}" if agree else f"more than {AGREED:.0%} apart")
     return 0 if agree else 1

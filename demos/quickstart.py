@@ -92,9 +92,7 @@ def run_quickstart(options: Quickstart) -> list[Row]:
     results = _predict(done[0].path, split)
     _save_sample(options.out / "sample.png", split, results, done[0].path)
     print("timing single predictions", flush=True)
-    timed = _time(paths, split, options.seed)
-    atomic_write(options.out / "bench.json", timed.dumps())
-    atomic_write(options.out / "bench.html", as_html(timed))
+    timed = _time(paths, split, options)
     rows = summarise(paths, timed.runs)
     findings = Findings(
         rows=rows,
@@ -157,8 +155,11 @@ def _save_sample(path: Path, split: Split, results: Sequence[Classification], ar
     atomic_write(path, spec.input.encode(results[first].source))
 
 
-def _time(paths: Sequence[Path], split: Split, seed: int) -> BenchReport:
+def _time(paths: Sequence[Path], split: Split, options: Quickstart) -> BenchReport:
     """Without fresh processes, which `edgewright bench` starts: importing torch in each takes a while."""
-    options = BenchOptions(seconds=TIMED_SECONDS, launches=0, seed=seed)
+    chosen = BenchOptions(seconds=TIMED_SECONDS, launches=0, seed=options.seed)
     pictures = list(split.items[:TIMED_PICTURES])
-    return benchmark(paths, options, items=pictures, inputs=f"{len(pictures)} test pictures")
+    report = benchmark(paths, chosen, items=pictures, inputs=f"{len(pictures)} test pictures")
+    atomic_write(options.out / "bench.json", report.dumps())
+    atomic_write(options.out / "bench.html", as_html(report))
+    return report

@@ -142,6 +142,10 @@ class Runtime(ABC):
             self._require_open()
             return self._run(ready)
 
+    @classmethod  # noqa: B027 - an engine need not
+    def import_engine(cls) -> None:
+        """Import the engine's package, if it is there, while something else is waited for."""
+
     def report(self) -> dict[str, Any]:
         """Facts for people and logs: engine, version, device, threads, precision and the like."""
         return {"engine": self.name}

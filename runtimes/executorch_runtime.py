@@ -66,10 +66,11 @@ class ExecuTorchRuntime(Runtime):
 
         Undelegated nodes run about ten times slower. None for programs that other tools exported.
         """
-        self._require_open()
-        if not {DELEGATED_NODES, ALL_NODES} <= set(self._program.methods):
-            return None
-        delegated, nodes = (self._constant(name) for name in (DELEGATED_NODES, ALL_NODES))
+        with self._turn:  # nobody may close it meanwhile
+            self._require_open()
+            if not {DELEGATED_NODES, ALL_NODES} <= set(self._program.methods):
+                return None
+            delegated, nodes = (self._constant(name) for name in (DELEGATED_NODES, ALL_NODES))
         return delegated / nodes if nodes else 0.0
 
     def report(self) -> dict[str, Any]:
@@ -168,16 +169,20 @@ def _route_or_error(native: bool | None) -> bool | None:
 
 def _open(data: bytes, native: bool | None) -> tuple[NativeProgram | PythonProgram, str]:
     """The program by the route that was asked for, or by the best that is there; and why that one."""
-    from runtimes.executorch_python import PythonProgram
-
     if native is False:
-        return _loaded(lambda: PythonProgram(data)), "asked for"
+        return _open_in_python(data), "asked for"
     try:
         return _loaded(lambda: NativeProgram(data)), "asked for" if native else "the shim is built"
     except EngineMissingError as error:
         if native:
             raise
-        return _loaded(lambda: PythonProgram(data)), f"{error.subject}: {error.got}"
+        return _open_in_python(data), f"{error.subject}: {error.got}"
+
+
+def _open_in_python(data: bytes) -> PythonProgram:
+    from runtimes.executorch_python import PythonProgram
+
+    return _loaded(lambda: PythonProgram(data))
 
 
 def _loaded(work: Callable[[], _T]) -> _T:

@@ -42,7 +42,7 @@ class Package(NamedTuple):
     def key(self) -> str:
         """Of a shim for this package, made from the present source: both change it."""
         made_of = (
-            SOURCE.read_bytes(),
+            *(path.read_bytes() for path in sorted(SOURCE.parent.glob("executorch_*"))),
             (self.folder / "version.py").read_bytes(),
             str(self.folder).encode(),
             platform.machine().encode(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,6 +95,12 @@ class OnnxRuntime(Runtime):
         self._names = [info.name for info in self.outputs]
         self._version = ort.__version__
         self._options = {"threads": threads or "engine default", "spinning": spinning}
+
+    @classmethod
+    def import_engine(cls) -> None:
+        """Import onnxruntime; where it is missing, opening a program says so."""
+        with suppress(EngineMissingError):
+            _import_onnxruntime()
 
     def report(self) -> dict[str, Any]:
         """Engine, version, providers in use, and the options it was opened with."""

@@ -1,36 +1,25 @@
-// A plain C interface to the ExecuTorch C++ runtime, for `runtimes/executorch_native.py` to call by ctypes.
+// A plain C interface to the ExecuTorch C++ runtime, for Python to call by ctypes.
 //
-// One file without Python in it, so one build serves every Python version. Every function answers an
+// There is no Python in it, so one build serves every Python version. Every function answers an
 // ExecuTorch error number (0: done) and writes one line to `message` when that is not 0. No exception leaves,
-// and nothing is printed: the first error that the runtime logs in the course of a call becomes that line, and
+// and nothing is printed: the first error that the runtime logs in the course of a call becomes that line and
 // its notes on the machine (five lines on stderr where /sys lacks files that a phone has) are dropped.
 // Calls on one method must take turns; different programs are independent.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <mutex>
-#include <string>
 #include <utility>
-#include <vector>
 
-#include <executorch/extension/data_loader/buffer_data_loader.h>
-#include <executorch/extension/memory_allocator/malloc_memory_allocator.h>
-#include <executorch/runtime/core/event_tracer.h>
-#include <executorch/runtime/executor/method.h>
-#include <executorch/runtime/executor/program.h>
-#include <executorch/runtime/platform/platform.h>
-#include <executorch/runtime/platform/runtime.h>
+#include "executorch_log.h"
+#include "executorch_method.h"
+#include "executorch_recorder.h"
 
 #define EDGEWRIGHT_API extern "C" __attribute__((visibility("default")))
 
-namespace et = ::executorch::runtime;
 using ::executorch::aten::ScalarType;
-using ::executorch::aten::Tensor;
-using ::executorch::aten::TensorImpl;
 
 // The wheel ships this class in libexecutorch_threadpool.so without its header (executorch 1.5).
 namespace executorch::extension::threadpool {
@@ -46,283 +35,12 @@ namespace {
 
 constexpr int32_t kAbi = 1; // raised with every change of a structure or a signature below
 constexpr size_t kMaxRank = 16; // ExecuTorch's own kTensorDimensionLimit
-constexpr size_t kPlannedAlignment = 64; // a cache line; kernels ask for 16
 
 enum Kind : int32_t { kTensor = 0, kInteger = 1, kReal = 2, kTruth = 3, kOther = 4 };
 
-// ---- what the runtime says -------------------------------------------------------------------------------
-
-thread_local int calls_inside = 0; // so that other users of the runtime keep their messages
-thread_local std::string first_complaint; // the innermost cause is logged first
-pal_emit_log_message_method emit_before = nullptr;
-pal_abort_method abort_before = nullptr;
-
-// Thrown where the runtime gives up on an assertion, as kernels do on values of the wrong type in a damaged
-// program. It passes frames that were compiled without exceptions: what they hold is lost, so the method it came
-// from is never used or destroyed afterwards.
-struct Aborted {};
-
-void give_up() {
-  if (calls_inside > 0) {
-    throw Aborted();
-  }
-  if (abort_before != nullptr) {
-    abort_before();
-  }
-  std::abort();
-}
-
-void collect(
-    et_timestamp_t when,
-    et_pal_log_level_t level,
-    const char* file,
-    const char* function,
-    size_t line,
-    const char* text,
-    size_t length) {
-  if (calls_inside == 0) {
-    if (emit_before != nullptr) {
-      emit_before(when, level, file, function, line, text, length);
-    }
-  } else if (level == kFatal || (level == kError && first_complaint.empty())) {
-    first_complaint.assign(text, length);
-  }
-}
-
-// ExecuTorch's Python module, where it is loaded too, takes our log away for its own: look each time.
-void initialise() {
-  static std::once_flag once;
-  std::call_once(once, et::runtime_init);
-  const et::PalImpl* now = et::get_pal_impl();
-  if (now == nullptr || now->emit_log_message == collect) {
-    return;
-  }
-  static std::mutex lock;
-  const std::lock_guard<std::mutex> hold(lock);
-  if (emit_before == nullptr) { // the first one only: two that pass to each other would never end
-    emit_before = now->emit_log_message;
-    abort_before = now->abort;
-  }
-  // Null leaves an entry as it is.
-  et::register_pal(
-      et::PalImpl::create(nullptr, give_up, nullptr, nullptr, collect, nullptr, nullptr, __FILE__));
-}
-
-struct Call {
-  Call() {
-    initialise();
-    ++calls_inside;
-    first_complaint.clear();
-  }
-  ~Call() {
-    --calls_inside;
-  }
-};
-
-int32_t answer(et::Error error, char* message, size_t capacity) {
-  if (error != et::Error::Ok && capacity > 0) {
-    std::string text = et::to_string(error);
-    text.erase(0, std::strlen("Error::"));
-    if (!first_complaint.empty()) {
-      text += " (" + first_complaint + ")";
-    }
-    std::snprintf(message, capacity, "%s", text.c_str());
-  }
-  return static_cast<int32_t>(error);
-}
-
-template <typename Work>
-int32_t guarded(char* message, size_t capacity, const Work& work) {
-  Call call;
-  try {
-    return answer(work(), message, capacity);
-  } catch (const Aborted&) {
-    return answer(et::Error::Internal, message, capacity);
-  } catch (const std::bad_alloc&) {
-    return answer(et::Error::MemoryAllocationFailed, message, capacity);
-  } catch (const std::exception& error) {
-    first_complaint = error.what();
-    return answer(et::Error::Internal, message, capacity);
-  } catch (...) {
-    return answer(et::Error::Internal, message, capacity);
-  }
-}
-
-// ---- profiling -------------------------------------------------------------------------------------------
-
-struct Event {
-  std::string name;
-  int32_t instruction; // of the method; -1 outside of one
-  int32_t delegate_id; // of the delegate's operator; -1 where it has none
-  int32_t in_delegate; // 1: an operator inside a delegate
-  int64_t start_ns;
-  int64_t end_ns;
-};
-
-class Recorder final : public et::EventTracer {
- public:
-  std::vector<Event> events;
-
-  void create_event_block(const char*) override {}
-  et::EventTracerEntry start_profiling(const char* name, et::ChainID chain, et::DebugHandle handle) override {
-    const bool unset = chain == et::kUnsetChainId && handle == et::kUnsetDebugHandle;
-    return begin(name, unset ? static_cast<int32_t>(debug_handle_) : static_cast<int32_t>(handle), -1, 0);
-  }
-  et::EventTracerEntry start_profiling_delegate(const char* name, et::DelegateDebugIntId id) override {
-    return begin(name, static_cast<int32_t>(debug_handle_), id, 1);
-  }
-  void end_profiling(et::EventTracerEntry entry) override {
-    finish(entry);
-  }
-  void end_profiling_delegate(et::EventTracerEntry entry, const void*, size_t) override {
-    finish(entry);
-  }
-  void log_profiling_delegate(
-      const char* name,
-      et::DelegateDebugIntId id,
-      et_timestamp_t start,
-      et_timestamp_t end,
-      const void*,
-      size_t) override {
-    const auto instruction = static_cast<int32_t>(debug_handle_);
-    events.push_back({name != nullptr ? name : "", instruction, id, 1, ns(start), ns(end)});
-  }
-  void track_allocation(et::AllocatorID, size_t) override {}
-  et::AllocatorID track_allocator(const char*) override {
-    return 0;
-  }
-  et::Result<bool> log_evalue(const et::EValue&, et::LoggedEValueType) override {
-    return true;
-  }
-  et::Result<bool> log_intermediate_output_delegate(
-      const char*, et::DelegateDebugIntId, const Tensor&) override {
-    return true;
-  }
-  et::Result<bool> log_intermediate_output_delegate(
-      const char*, et::DelegateDebugIntId, const et::ArrayRef<Tensor>) override {
-    return true;
-  }
-  et::Result<bool> log_intermediate_output_delegate(
-      const char*, et::DelegateDebugIntId, const int&) override {
-    return true;
-  }
-  et::Result<bool> log_intermediate_output_delegate(
-      const char*, et::DelegateDebugIntId, const bool&) override {
-    return true;
-  }
-  et::Result<bool> log_intermediate_output_delegate(
-      const char*, et::DelegateDebugIntId, const double&) override {
-    return true;
-  }
-  void set_delegation_intermediate_output_filter(et::EventTracerFilterBase*) override {}
-
- private:
-  static int64_t ns(et_timestamp_t ticks) {
-    const et_tick_ratio_t ratio = et::pal_ticks_to_ns_multiplier();
-    return static_cast<int64_t>(ticks * ratio.numerator / ratio.denominator);
-  }
-  et::EventTracerEntry
-  begin(const char* name, int32_t instruction, int32_t delegate_id, int32_t in_delegate) {
-    et::EventTracerEntry entry{};
-    entry.event_id = static_cast<int64_t>(events.size());
-    events.push_back({name != nullptr ? name : "", instruction, delegate_id, in_delegate, 0, 0});
-    events.back().start_ns = ns(et::pal_current_ticks()); // last, so that the bookkeeping is not timed
-    return entry;
-  }
-  void finish(const et::EventTracerEntry& entry) {
-    const int64_t now = ns(et::pal_current_ticks());
-    const auto index = static_cast<size_t>(entry.event_id);
-    if (index < events.size()) { // not one that began before the events were cleared
-      events[index].end_ns = now;
-    }
-  }
-};
-
-// ---- programs and methods --------------------------------------------------------------------------------
-
-struct ProgramHandle {
-  std::unique_ptr<uint8_t, decltype(&std::free)> copy{nullptr, &std::free};
-  std::unique_ptr<::executorch::extension::BufferDataLoader> loader;
-  std::unique_ptr<et::Program> program;
-};
-
-using Buffer = std::unique_ptr<uint8_t, decltype(&std::free)>;
-
-// Zeroed by calloc, whose large pages the system hands out only when they are touched.
-Buffer make_buffer(size_t bytes, uint8_t** aligned) {
-  if (bytes > SIZE_MAX - kPlannedAlignment) {
-    throw std::bad_alloc();
-  }
-  Buffer buffer(static_cast<uint8_t*>(std::calloc(bytes + kPlannedAlignment, 1)), &std::free);
-  if (buffer == nullptr) {
-    throw std::bad_alloc();
-  }
-  const auto address = reinterpret_cast<uintptr_t>(buffer.get());
-  *aligned = buffer.get() + (kPlannedAlignment - address % kPlannedAlignment) % kPlannedAlignment;
-  return buffer;
-}
-
-struct Input {
-  std::vector<TensorImpl::SizesType> sizes;
-  std::vector<TensorImpl::StridesType> strides;
-  std::vector<TensorImpl::DimOrderType> order;
-};
-
-struct MethodHandle {
-  // In this order: a method is destroyed before the memory it stands on.
-  ::executorch::extension::MallocMemoryAllocator method_memory;
-  ::executorch::extension::MallocMemoryAllocator temporary_memory;
-  std::vector<Buffer> buffers;
-  std::vector<et::Span<uint8_t>> planned;
-  std::unique_ptr<et::HierarchicalAllocator> hierarchy;
-  std::unique_ptr<et::MemoryManager> manager;
-  std::unique_ptr<Recorder> recorder;
-  std::unique_ptr<et::Method> method;
-  std::vector<Input> inputs;
-  bool aborted = false;
-};
-
-et::Error plan_memory(const et::MethodMeta& meta, MethodHandle& handle) {
-  for (size_t i = 0; i < meta.num_memory_planned_buffers(); ++i) {
-    const auto size = meta.memory_planned_buffer_size(i);
-    if (!size.ok()) {
-      return size.error();
-    }
-    if (size.get() < 0) {
-      return et::Error::InvalidProgram;
-    }
-    uint8_t* aligned = nullptr;
-    handle.buffers.push_back(make_buffer(static_cast<size_t>(size.get()), &aligned));
-    handle.planned.push_back({aligned, static_cast<size_t>(size.get())});
-  }
-  handle.hierarchy = std::make_unique<et::HierarchicalAllocator>(
-      et::Span<et::Span<uint8_t>>(handle.planned.data(), handle.planned.size()));
-  handle.manager = std::make_unique<et::MemoryManager>(
-      &handle.method_memory, handle.hierarchy.get(), &handle.temporary_memory);
-  return et::Error::Ok;
-}
-
-// Outputs that the memory plan left to the caller get memory of their largest extent, once.
-et::Error give_outputs_memory(MethodHandle& handle) {
-  for (size_t i = 0; i < handle.method->outputs_size(); ++i) {
-    const et::EValue& value = handle.method->get_output(i);
-    if (!value.isTensor() || value.toTensor().const_data_ptr() != nullptr || value.toTensor().nbytes() == 0) {
-      continue;
-    }
-    const size_t bytes = value.toTensor().nbytes();
-    uint8_t* aligned = nullptr;
-    handle.buffers.push_back(make_buffer(bytes, &aligned));
-    const et::Error error = handle.method->set_output_data_ptr(aligned, bytes, i);
-    if (error != et::Error::Ok) {
-      return error;
-    }
-  }
-  return et::Error::Ok;
-}
-
 } // namespace
 
-// ---- the interface: mirrored in runtimes/executorch_native.py --------------------------------------------
+// ---- the interface: mirrored in runtimes/executorch_abi.py -----------------------------------------------
 
 struct edgewright_value {
   int32_t kind; // Kind
@@ -412,6 +130,27 @@ et::Error write_input(MethodHandle& handle, size_t index, const edgewright_value
       input.order.data(),
       input.strides.data());
   return handle.method->set_input(et::EValue(Tensor(&tensor)), index);
+}
+
+et::Error run_once(MethodHandle& handle, const edgewright_value* inputs, edgewright_value* outputs) {
+  for (size_t i = 0; i < handle.inputs.size(); ++i) {
+    const et::Error error = write_input(handle, i, inputs[i]);
+    if (error != et::Error::Ok) {
+      return error;
+    }
+  }
+  const et::Error ran = handle.method->execute();
+  handle.temporary_memory.reset();
+  if (ran != et::Error::Ok) {
+    return ran;
+  }
+  for (size_t i = 0; i < handle.method->outputs_size(); ++i) {
+    const et::Error error = read_value(handle.method->get_output(i), &outputs[i]);
+    if (error != et::Error::Ok) {
+      return error;
+    }
+  }
+  return et::Error::Ok;
 }
 
 } // namespace
@@ -560,33 +299,19 @@ EDGEWRIGHT_API int32_t edgewright_run(
     size_t capacity) {
   return guarded(message, capacity, [&] {
     MethodHandle& handle = *static_cast<MethodHandle*>(method);
-    if (input_count != handle.method->inputs_size() || output_count != handle.method->outputs_size()) {
-      return et::Error::InvalidArgument;
-    }
-    for (size_t i = 0; i < input_count; ++i) {
-      const et::Error error = write_input(handle, i, inputs[i]);
-      if (error != et::Error::Ok) {
-        return error;
-      }
-    }
     if (handle.aborted) {
       first_complaint = "an earlier run was aborted";
       return et::Error::InvalidState;
     }
-    handle.aborted = true;
-    const et::Error ran = handle.method->execute();
-    handle.aborted = false;
-    handle.temporary_memory.reset();
-    if (ran != et::Error::Ok) {
-      return ran;
+    if (input_count != handle.method->inputs_size() || output_count != handle.method->outputs_size()) {
+      return et::Error::InvalidArgument;
     }
-    for (size_t i = 0; i < output_count; ++i) {
-      const et::Error error = read_value(handle.method->get_output(i), &outputs[i]);
-      if (error != et::Error::Ok) {
-        return error;
-      }
+    try {
+      return run_once(handle, inputs, outputs);
+    } catch (const Aborted&) {
+      handle.aborted = true;
+      throw;
     }
-    return et::Error::Ok;
   });
 }
 

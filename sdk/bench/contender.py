@@ -23,8 +23,6 @@ from sdk.predictor import Predictor
 
 PHASE_SHARE = 0.2
 """Of a block's time, spent after it on dissected predictions."""
-KEEPS_UP = 0.95
-"""A server answers at least so much of what arrives in the time in which it arrives."""
 PROFILED_RUNS = 20
 
 
@@ -113,15 +111,17 @@ class Contender:
         if clock.throttled:
             return f"the clock fell: {clock.reason}"
         if self.options.scenario == SERVER:
-            arrived = items + given_up
-            in_time = sum(b.items for b in self.blocks) / self.seconds
-            offered = arrived / max(1e-9, self.seconds)
-            if given_up or in_time < KEEPS_UP * offered:
-                return (
-                    f"arrivals outrun it: {self.options.rate:g} per second come, {in_time:.0f} are answered, "
-                    f"and the line only grows"
-                )
+            return self._outrun(items, given_up)
         return None
+
+    def _outrun(self, items: int, given_up: int) -> str | None:
+        """Whether answers take longer than arrivals leave for them: then there is no steady state to time."""
+        rate, workers = self.options.rate or 0.0, self.options.workers
+        most = workers * items / max(1e-9, sum(block.busy_s for block in self.blocks))
+        if rate < most and not given_up:
+            return None
+        came = f"{rate:g} per second come, at most {most:.0f} can be answered"
+        return f"arrivals outrun it: {came}, and the line only grows"
 
     def _energy(self, meter: tuple[str, float] | None, items: int, span: float) -> Energy | None:
         if meter is None or not items:

@@ -9,9 +9,7 @@ from pathlib import Path
 from sdk.bench import charts, words
 from sdk.bench.pareto import pareto
 from sdk.bench.record import MEASURED, NOT_RUN, VOID, BenchReport, BenchRun
-from sdk.bench.words import LAYER_HEADS, interval, layer_cells, memory, ms, quoted, seconds
-
-LAYERS_SHOWN = 15
+from sdk.bench.words import interval, layer_cells, memory, ms, quoted, seconds
 
 
 def page_style() -> str:
@@ -27,7 +25,7 @@ def as_html(report: BenchReport) -> str:
         body.append(_section("Distribution of latencies", _RIDGE_NOTE, charts.distributions(timed)))
         body.append(_pair(_phases(timed), _cold(report.runs)))
         body.append(_pair(*_fronts(timed)))
-        body += [_layers(run) for run in timed if run.layers]
+        body.append(_layers(report))
     body.append(_section("Measured on", f"Inputs: {report.inputs}.", _facts(report)))
     body.append(_section("How it was measured", "", _method(report)))
     return _PAGE.format(
@@ -162,25 +160,26 @@ def _metric(timed: Sequence[BenchRun]) -> str:
     return next((run.accuracy.name for run in timed if run.accuracy), "accuracy")
 
 
-def _layers(run: BenchRun) -> str:
-    assert run.layers
+def _layers(report: BenchReport) -> str:
+    shown = words.slowest_layers(report)
+    if not shown:
+        return ""
     heads = "".join(
-        f'<th scope="col" class="{"number" if 1 < i < 4 else ""}">{h}</th>' for i, h in enumerate(LAYER_HEADS)
+        f'<th scope="col" class="{"number" if head in ("ms", "Share") else ""}">{head}</th>'
+        for head in ("Artifact", "Layer", "Kind", "ms", "Share", "Device")
     )
-    rows = []
-    for layer in run.layers[:LAYERS_SHOWN]:
-        name, kind, time, share, device = map(escape, layer_cells(layer))
+    rows, above = [], None
+    for run, layer in shown:
+        file, name, kind, time, share, device = map(escape, layer_cells(run, layer))
         colour = charts.colour_of(run)
         bar = f'<i class="meter" style="width:{100 * layer.share:.1f}%;background:{colour}"></i>'
+        first = f"<b>{file}</b>" if run is not above else ""
         rows.append(
-            f'<tr><td><code>{name}</code>{bar}</td><td>{kind}</td><td class="number">{time}</td>'
-            f'<td class="number">{share}</td><td>{device}</td></tr>'
+            f"<tr><td>{first}</td><td><code>{name}</code>{bar}</td><td>{kind}</td>"
+            f'<td class="number">{time}</td><td class="number">{share}</td><td>{device}</td></tr>'
         )
-    rest = run.layers[LAYERS_SHOWN:]
-    note = _LAYERS_NOTE + (
-        f" {len(rest)} more take {sum(layer.share for layer in rest):.1%} together." if rest else ""
-    )
-    return _section(f"Layers of {run.file}", note, _grid(heads, "".join(rows)))
+        above = run
+    return _section("The slowest layers", _LAYERS_NOTE, _grid(heads, "".join(rows)))
 
 
 def _facts(report: BenchReport) -> str:
@@ -222,7 +221,7 @@ _FRONT_NOTE = (
     "Further down is faster, further left is smaller. Filled: the Pareto front, which none beats in both."
 )
 _ACCURACY_NOTE = "Further down is faster, further right is better. Filled: the Pareto front."
-_LAYERS_NOTE = "From the engine's own profiler, which costs time itself: shares tell more than milliseconds."
+_LAYERS_NOTE = "By each engine's own profiler, which costs time itself: shares tell more than milliseconds."
 _METHOD = (
     "Whole calls of Predictor.predict on real inputs are timed; nothing is left out of the tail.",
     "The artifacts take turns in blocks of shuffled order; the first 0.1 s of each do not count.",

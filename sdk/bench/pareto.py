@@ -10,6 +10,13 @@ from sdk.bench.record import BenchRun
 from sdk.bench.svg import Axis, Drawing, text_width, tick_text
 from sdk.bench.words import ms
 
+Point = tuple[BenchRun, float, float]
+"""An artifact, its other figure, and its median latency in milliseconds."""
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+_LABEL_DOWN, _NEAR = (0.0, -16.0, 17.0, -32.0, 33.0, -48.0, 49.0, -64.0, -80.0), 20.0
+"""Heights of a name against its point, by preference; beyond `_NEAR` a line leads to it."""
+_BOTTOM = 280.0
 _LEFT = 56.0
 """Where the plot begins: left of it stand the numbers of the upright axis."""
 
@@ -37,7 +44,21 @@ def pareto(
         return None
     drawing = Drawing(HALF, 330, f"Median latency against {label}")
     across = _padded(sorted(x for _, x, _ in points), _LEFT, HALF - 16)
-    up = _padded(sorted(y for *_, y in points), 280, 16)
+    up = _padded(sorted(y for *_, y in points), _BOTTOM, 16)
+    _axes(drawing, across, up, label)
+    front = _front(points, more_is_better)
+    taken = _draw_front(drawing, [(across.at(x), up.at(y)) for _, x, y in front])
+    for point in points:
+        run, x, y = point
+        tip = f"{run.file}: {tick_text(x)} {label}, {ms(y)} ms"
+        drawing.dot(across.at(x), up.at(y), 5.5, colour_of(run), tip, hollow=point not in front)
+        taken.append((across.at(x) - 7, up.at(y) - 6, across.at(x) + 7, up.at(y) + 6))
+    for run, x, y in sorted(points, key=lambda point: point[2]):
+        _label(drawing, run.file, across.at(x), up.at(y), taken)
+    return drawing.render()
+
+
+def _axes(drawing: Drawing, across: Axis, up: Axis, label: str) -> None:
     for tick in up.ticks(5):
         drawing.line(across.start, up.at(tick), across.end, up.at(tick))
         drawing.text(across.start - 8, up.at(tick), tick_text(tick), kind="soft", anchor="end")
@@ -46,60 +67,58 @@ def pareto(
     drawing.line(across.start, up.start, across.end, up.start, kind="soft")
     drawing.text((across.start + across.end) / 2, up.start + 34, label, kind="soft", anchor="middle")
     drawing.text(0, 6, "p50, ms", kind="soft")
-    front = _front(points, more_is_better)
+
+
+def _draw_front(drawing: Drawing, members: Sequence[tuple[float, float]]) -> list[Box]:
+    """The dashed steps from member to member, and the places that they take."""
     corners: list[tuple[float, float]] = []
-    for run in front:
-        _, x, y = next(point for point in points if point[0] is run)
+    for x, y in members:
         if corners:
-            corners.append((across.at(x), corners[-1][1]))
-        corners.append((across.at(x), up.at(y)))
-    boxes: list[tuple[float, float, float, float]] = []
+            corners.append((x, corners[-1][1]))
+        corners.append((x, y))
     if len(corners) > 1:
         drawing.steps(corners, "soft")
-        boxes += [
-            (min(x1, x2), min(y1, y2) - 1, max(x1, x2), max(y1, y2) + 1)
-            for (x1, y1), (x2, y2) in pairwise(corners)
-        ]
-    for run, x, y in sorted(points, key=lambda point: point[2]):
-        on_front = any(run is member for member in front)
-        tip = f"{run.file}: {tick_text(x)} {label}, {ms(y)} ms"
-        drawing.dot(across.at(x), up.at(y), 5.5, colour_of(run), tip, hollow=not on_front)
-        boxes.append((across.at(x) - 7, up.at(y) - 6, across.at(x) + 7, up.at(y) + 6))
-    for run, x, y in sorted(points, key=lambda point: point[2]):
-        _label(drawing, run.file, across.at(x), up.at(y), boxes)
-    return drawing.render()
+    return [
+        (min(x1, x2), min(y1, y2) - 1, max(x1, x2), max(y1, y2) + 1)
+        for (x1, y1), (x2, y2) in pairwise(corners)
+    ]
 
 
-def _front(points: Sequence[tuple[BenchRun, float, float]], more_is_better: bool) -> list[BenchRun]:
+def _front(points: Sequence[Point], more_is_better: bool) -> list[Point]:
     """Those that no other beats in both, from the fastest on."""
     sign = -1.0 if more_is_better else 1.0
     front, best = [], float("inf")
-    for run, x, _ in sorted(points, key=lambda point: (point[2], sign * point[1])):
-        if sign * x < best:
-            front.append(run)
-            best = sign * x
+    for point in sorted(points, key=lambda point: (point[2], sign * point[1])):
+        if sign * point[1] < best:
+            front.append(point)
+            best = sign * point[1]
     return front
 
 
-def _label(
-    drawing: Drawing, text: str, x: float, y: float, taken: list[tuple[float, float, float, float]]
-) -> None:
-    """A name beside its point, where it covers no other; the first of a few places that is free."""
+def _label(drawing: Drawing, text: str, x: float, y: float, taken: list[Box]) -> None:
+    """A name beside its point, or further off with a line to it: the first place that covers nothing."""
     width = text_width(text)
-    places = [(x + 10, y), (x - 10 - width, y), (x - width / 2, y - 16), (x - width / 2, y + 17)]
-    places += [(x + 10, y - 15), (x + 10, y + 15), (x - 10 - width, y - 15), (x - 10 - width, y + 15)]
+    sides = (x + 10, x - 10 - width, x - width / 2)
+    places = [(side, y + down) for down in _LABEL_DOWN for side in sides if down or side != sides[2]]
     boxes = [(px, py - 8, px + width, py + 8) for px, py in places]
     free = [
-        (place, box)
-        for place, box in zip(places, boxes, strict=True)
-        if box[0] >= _LEFT and box[2] <= drawing.width and not any(_overlap(box, other) for other in taken)
+        box
+        for box in boxes
+        if box[0] >= _LEFT
+        and box[2] <= drawing.width
+        and box[1] >= 0
+        and box[3] <= _BOTTOM
+        and not any(_overlap(box, other) for other in taken)
     ]
-    place, box = free[0] if free else (places[0], boxes[0])
+    box = free[0] if free else boxes[0]
     taken.append(box)
-    drawing.text(place[0], place[1], text)
+    middle = (box[1] + box[3]) / 2
+    if abs(middle - y) > _NEAR:
+        drawing.line(x, y, min(max(x, box[0] + 6), box[2] - 6), box[3] if middle < y else box[1], kind="soft")
+    drawing.text(box[0], middle, text)
 
 
-def _overlap(one: tuple[float, float, float, float], two: tuple[float, float, float, float]) -> bool:
+def _overlap(one: Box, two: Box) -> bool:
     return one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]
 
 

@@ -16,6 +16,7 @@ from sdk.artifact import Artifact, read_artifact
 from sdk.artifact.provenance import now_utc, versions_of
 from sdk.bench.cold_start import measure_cold_start
 from sdk.bench.contender import PHASE_SHARE, Contender, not_run
+from sdk.bench.figures import ColdStart
 from sdk.bench.inputs import golden_items
 from sdk.bench.options import OFFLINE, BenchOptions
 from sdk.bench.record import BENCH_FORMAT, BENCH_VERSION, BenchReport, BenchRun
@@ -40,6 +41,8 @@ PACKAGES = (
 )
 GOLDEN = "golden samples of each artifact"
 
+Cold = tuple[ColdStart | None, str | None]
+"""A cold start, or why there is none."""
 Progress = Callable[[str, float], None]
 """Called with what is being done and how much of it is, from 0 to 1."""
 
@@ -76,22 +79,10 @@ def benchmark(
     if not artifacts:
         raise UsageError("Artifacts", got="none", expected="at least one", fix="Pass a file.")
     given = [list(items) if items is not None else golden_items(artifact) for artifact in artifacts]
-    found: dict[int, BenchRun] = {}
-    contenders: dict[int, Contender] = {}
     cold = _cold_starts(artifacts, given, options, engine_options, progress)
-    with ExitStack() as stack:
-        for index, artifact in enumerate(artifacts):
-            try:
-                predictor = stack.enter_context(
-                    Predictor(artifact.path, batch_size=options.batch, **engine_options)
-                )
-            except EngineError as error:
-                found[index] = not_run(artifact, options.scenario, str(error))
-                continue
-            contenders[index] = Contender(predictor, given[index], options)
-            contenders[index].cold = cold[index]
-        runs = measure(list(contenders.values()), options, progress)
-        found.update(zip(contenders, runs, strict=True))
+    runs = _measure_open(
+        artifacts, given, cold, options=options, engine_options=engine_options, progress=progress
+    )
     machine = read_machine()
     words = inputs or (GOLDEN if items is None else f"{len(items)} given items")
     return BenchReport(
@@ -103,8 +94,33 @@ def benchmark(
         machine_class=machine.machine_class,
         machine=machine.to_dict(),
         versions=versions_of(PACKAGES),
-        runs=tuple(replace(found[index], file=name) for index, name in enumerate(_names(paths))),
+        runs=tuple(replace(run, file=name) for run, name in zip(runs, _names(paths), strict=True)),
     )
+
+
+def _measure_open(
+    artifacts: Sequence[Artifact],
+    items: Sequence[Sequence[Any]],
+    cold: Sequence[Cold],
+    *,
+    options: BenchOptions,
+    engine_options: Mapping[str, Any],
+    progress: Progress,
+) -> list[BenchRun]:
+    """One run per artifact, in order; those whose engine is not here are told apart from the others."""
+    found: dict[int, BenchRun] = {}
+    contenders: dict[int, Contender] = {}
+    with ExitStack() as stack:
+        for index, artifact in enumerate(artifacts):
+            try:
+                predictor = Predictor(artifact.path, batch_size=options.batch, **engine_options)
+            except EngineError as error:
+                found[index] = not_run(artifact, options.scenario, str(error))
+                continue
+            contenders[index] = Contender(stack.enter_context(predictor), items[index], options)
+            contenders[index].cold = cold[index]
+        found.update(zip(contenders, measure(list(contenders.values()), options, progress), strict=True))
+    return [found[index] for index in range(len(artifacts))]
 
 
 def _names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -203,9 +219,9 @@ def _cold_starts(
     options: BenchOptions,
     engine_options: Mapping[str, Any],
     progress: Progress,
-) -> list[tuple[Any, str | None]]:
+) -> list[Cold]:
     """Before anything is open here, so that the fresh processes have the machine to themselves."""
-    found: list[tuple[Any, str | None]] = []
+    found: list[Cold] = []
     engine_options = {
         **engine_options,
         **({"batch_size": options.batch} if options.scenario == OFFLINE else {}),

@@ -32,12 +32,14 @@ class Block:
         items: How many items were answered.
         span_s: From the block's begin to its last answer.
         given_up: Arrivals that were not answered in time.
+        busy_s: Time that workers spent answering, of all of them together (``server``).
     """
 
     durations_s: NDArray[np.float64]
     items: int
     span_s: float
     given_up: int = 0
+    busy_s: float = 0.0
 
 
 class Scenario(ABC):
@@ -156,7 +158,7 @@ class Server(Scenario):
         self.turn += len(due)
         answered = ~np.isnan(latencies)
         span = float(np.max(due[answered] + latencies[answered], initial=seconds))
-        return Block(latencies[answered], int(answered.sum()), span, int((~answered).sum()))
+        return Block(latencies[answered], int(answered.sum()), span, int((~answered).sum()), line.busy_s)
 
     def _arrivals(self, seconds: float) -> NDArray[np.float64]:
         """Seconds after the block's begin, ascending, at least one: gaps are exponential."""
@@ -173,6 +175,7 @@ class _Line:
     ) -> None:
         self._due, self._latencies, self._start, self._give_up_s = due, latencies, start, give_up_s
         self._next, self._lock = 0, threading.Lock()
+        self.busy_s = 0.0
         self.failure: BaseException | None = None
 
     def work(self, predict: Any, items: Sequence[Any], first: int) -> None:
@@ -182,8 +185,12 @@ class _Line:
                 due = self._start + float(self._due[at])
                 while (wait := due - time.perf_counter()) > 0:
                     time.sleep(wait)
+                begin = time.perf_counter()
                 predict(items[(first + at) % len(items)])
-                self._latencies[at] = time.perf_counter() - due
+                end = time.perf_counter()
+                self._latencies[at] = end - due
+                with self._lock:
+                    self.busy_s += end - begin
         except BaseException as error:  # noqa: BLE001 - carried over to the thread that waits
             self.failure = error
 

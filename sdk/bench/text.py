@@ -9,7 +9,6 @@ from sdk.bench.record import BenchReport
 from sdk.bench.words import (
     COLD_HEADS,
     LAYER_HEADS,
-    LAYERS_SHOWN,
     PHASE_HEADS,
     ROW_HEADS,
     aligned,
@@ -17,6 +16,7 @@ from sdk.bench.words import (
     layer_cells,
     phase_cells,
     row_cells,
+    slowest_layers,
 )
 
 Table = tuple[str, Sequence[str], list[tuple[str, ...]]]
@@ -29,7 +29,7 @@ def as_text(report: BenchReport) -> str:
         f"{words.clock_words(report)}"
     ]
     for title, heads, rows in _tables(report):
-        left = 2 if heads in (ROW_HEADS, LAYER_HEADS) else 1
+        left = {ROW_HEADS: 2, LAYER_HEADS: 3}.get(tuple(heads), 1)
         parts.append(f"{title}\n{aligned(heads, rows, left)}")
     energy = [f"{run.file}: {words.energy_words(run)}" for run in report.runs if run.energy]
     if energy:
@@ -63,14 +63,9 @@ def _tables(report: BenchReport) -> list[Table]:
     cold = [cold_cells(run, run.cold_start) for run in report.runs if run.cold_start]
     if cold:
         tables.append(("From the start of a process to its first result, medians", COLD_HEADS, cold))
-    for run in report.runs:
-        if run.layers:
-            shown = [layer_cells(layer) for layer in run.layers[:LAYERS_SHOWN]]
-            more = len(run.layers) - len(shown)
-            title = f"Layers of {run.file}" + (
-                f", the slowest {len(shown)} of {len(run.layers)}" if more else ""
-            )
-            tables.append((title, LAYER_HEADS, shown))
+    layers = [layer_cells(run, layer) for run, layer in slowest_layers(report)]
+    if layers:
+        tables.append(("The slowest layers, by each engine's own profiler", LAYER_HEADS, layers))
     return tables
 
 

@@ -14,8 +14,9 @@ NOTHING = "–"
 ROW_HEADS = ("artifact", "engine", "size", "p50 ms", "95 % interval", "p90 ms", "p99 ms", "items/s", "status")
 COLD_HEADS = ("artifact", "cold start", "import", "load", "first", "peak memory", "launches")
 PHASE_HEADS = ("artifact", "preprocess ms", "run ms", "postprocess ms", "sum", "whole", "inside the run")
-LAYER_HEADS = ("layer", "kind", "ms", "share", "device")
-LAYERS_SHOWN = 12
+LAYER_HEADS = ("artifact", "layer", "kind", "ms", "share", "device")
+LAYERS_OF_ONE, LAYERS_OF_EACH = 15, 5
+"""Rows of the table of layers: of a single artifact, and of each of several. All of them are in the JSON."""
 
 
 def row_cells(run: BenchRun) -> tuple[str, ...]:
@@ -82,9 +83,16 @@ def phase_cells(run: BenchRun) -> tuple[str, ...]:
     return (run.file, *map(ms, three), ms(sum(three)), ms(phases.predict_ms), device or NOTHING)
 
 
-def layer_cells(layer: LayerTime) -> tuple[str, ...]:
+def slowest_layers(report: BenchReport) -> list[tuple[BenchRun, LayerTime]]:
+    """What the table of layers shows: the slowest of every artifact that was profiled, in order."""
+    profiled = [run for run in report.runs if run.layers]
+    shown = LAYERS_OF_ONE if len(profiled) == 1 else LAYERS_OF_EACH
+    return [(run, layer) for run in profiled for layer in (run.layers or ())[:shown]]
+
+
+def layer_cells(run: BenchRun, layer: LayerTime) -> tuple[str, ...]:
     """In the order of `LAYER_HEADS`."""
-    return (layer.name, layer.kind, f"{layer.ms:.4f}", f"{layer.share:.1%}", layer.device)
+    return (run.file, layer.name, layer.kind, f"{layer.ms:.4f}", f"{layer.share:.1%}", layer.device)
 
 
 def scenario_words(options: BenchOptions) -> str:

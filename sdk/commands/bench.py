@@ -20,8 +20,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sdk.commands.runtime_options import add_runtime_options, runtime_options
+
+if TYPE_CHECKING:
+    from sdk.bench import BenchOptions
 
 SCENARIOS = ("single-stream", "offline", "server")
 
@@ -50,7 +54,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="server: threads that predict (1)"
     )
-    time = parser.add_argument_group("how long")
+    _configure_time(parser.add_argument_group("how long"))
+    _configure_output(parser.add_argument_group("what to write"))
+    add_runtime_options(parser)
+
+
+def _configure_time(time: argparse._ArgumentGroup) -> None:
     time.add_argument(
         "--seconds", type=float, default=6.0, metavar="S", help="timed seconds per artifact, at least (6)"
     )
@@ -64,33 +73,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--launches", type=int, default=5, metavar="N", help="fresh processes for cold start; 0 for none (5)"
     )
     time.add_argument("--seed", type=int, default=0, metavar="N", help="of turns and arrivals (0)")
-    out = parser.add_argument_group("what to write")
+
+
+def _configure_output(out: argparse._ArgumentGroup) -> None:
     out.add_argument("--layers", action="store_true", help="the engine's own profile, layer by layer")
     out.add_argument("--json", metavar="FILE", help="everything; - for standard output instead of the tables")
     out.add_argument("--markdown", type=Path, metavar="FILE", help="the tables, for a pull request")
     out.add_argument("--html", type=Path, metavar="FILE", help="one page with charts that needs nothing else")
     out.add_argument("--quiet", action="store_true", help="no progress on standard error")
-    add_runtime_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, and write what was asked for."""
     from sdk.atomic_write import atomic_write
-    from sdk.bench import BenchOptions, benchmark
+    from sdk.bench import benchmark
     from sdk.bench.inputs import items_from
     from sdk.bench.text import as_markdown, as_text
 
-    options = BenchOptions(
-        scenario=args.scenario,
-        seconds=args.seconds,
-        max_seconds=max(BenchOptions.max_seconds, args.seconds) if args.max_seconds is None else args.max_seconds,
-        rate=args.rate,
-        batch=args.batch,
-        workers=args.workers,
-        launches=args.launches,
-        layers=args.layers,
-        seed=args.seed,
-    )
+    options = _options(args)
     _require_folders([Path(path) for path in (args.json, args.markdown, args.html) if path and path != "-"])
     items = items_from(args.data) if args.data else None
     inputs = f"{len(items)} from {', '.join(Path(path).name for path in args.data)}" if items else None
@@ -117,6 +117,23 @@ def run(args: argparse.Namespace) -> int:
     # Last: a reader of our output that goes away early must not cost the files.
     print(report.dumps().rstrip() if args.json == "-" else as_text(report))
     return 0 if report.holds else 1
+
+
+def _options(args: argparse.Namespace) -> BenchOptions:
+    from sdk.bench import BenchOptions
+
+    longest = args.max_seconds
+    return BenchOptions(
+        scenario=args.scenario,
+        seconds=args.seconds,
+        max_seconds=max(BenchOptions.max_seconds, args.seconds) if longest is None else longest,
+        rate=args.rate,
+        batch=args.batch,
+        workers=args.workers,
+        launches=args.launches,
+        layers=args.layers,
+        seed=args.seed,
+    )
 
 
 def _require_folders(targets: list[Path]) -> None:

@@ -85,7 +85,8 @@ class Classification:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             labels, scores = vars(self)["_labels"], self.scores
             ranks = np.argsort(-scores, kind="stable")[: vars(self)["_top_k"]]
-            top = tuple(RankedLabel(labels[i], float(scores[i]), int(i)) for i in ranks)
+            pairs = zip(ranks.tolist(), scores[ranks].tolist(), strict=True)
+            top = tuple([RankedLabel(labels[index], score, index) for index, score in pairs])
             vars(self).update(label=top[0].label, score=top[0].score, index=top[0].index, top=top)
             return vars(self)[name]
 

@@ -25,12 +25,12 @@ def _launches(ms: float, count: int, seed: int) -> list[LaunchRecord]:
     ]
 
 
-def test_series_begins_anew_after_each_verdict() -> None:
+def test_series_begins_a_comparison_every_few_rounds() -> None:
     series = Series()
     for baseline, candidate in zip(_launches(2, 20, 1), _launches(2.4, 20, 2), strict=True):
         series.add(baseline, candidate, 3.0)
 
-    assert [one["rounds"] for one in series.ended] == [6, 6, 6]
+    assert [one["rounds"] for one in series.ended] == [6, 6, 6, 6, 6]
     assert all(one["regressed"] == ["latency", "median"] for one in series.ended)
 
 

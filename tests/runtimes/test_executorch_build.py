@@ -98,7 +98,5 @@ def test_folders_are_those_of_the_environment_and_the_user(monkeypatch: pytest.M
 
 def test_source_names_no_processor() -> None:
     """aarch64 is a device that it is for."""
-    text = SOURCE.read_text(encoding="utf-8")
-    assert not [
-        word for word in ("x86", "immintrin", "__AVX", "_mm_", "asm(") if word in text.replace("on x86,", "")
-    ]
+    text = "".join(path.read_text(encoding="utf-8") for path in SOURCE.parent.iterdir())
+    assert not [word for word in ("__x86", "immintrin", "__AVX", "_mm_", "asm(") if word in text]

@@ -13,7 +13,8 @@ NOT_NEEDED = (
     "PIL.GifImagePlugin", "PIL.ImageDraw", "PIL.ImageFont", "PIL.ImageOps", "PIL.PngImagePlugin", "argparse",
     "base64", "numpy.typing", "runtimes.executorch_runtime", "runtimes.layer_times",
     "runtimes.tensorrt_runtime",
-    "sdk.artifact.engine_file", "sdk.artifact.evidence", "sdk.artifact.pte_file", "sdk.artifact.safetensors_file", "sdk.atomic_write",
+    "sdk.artifact.engine_file", "sdk.artifact.evidence", "sdk.artifact.pte_file",
+    "sdk.artifact.safetensors_file", "sdk.atomic_write",
     "sdk.bench", "sdk.command", "sdk.results.classification_picture", "secrets", "tempfile", "torch",
 )  # fmt: skip
 _CODE = """

@@ -74,3 +74,14 @@ def test_ranked_later_in_many_threads_is_one_answer() -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda at: results[at % 50].top, range(400)))
     assert set(found) == {TOP}
+
+
+def test_ranked_later_breaks_ties_by_class_order_however_many_there_are() -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        count = int(generator.integers(2, 40))
+        scores = generator.integers(0, 5, count).astype(np.float32)
+        labels, top_k = tuple(map(str, range(count))), int(generator.integers(1, count + 1))
+        result = Classification.ranked_later(labels, top_k, scores, None)
+        expected = sorted(range(count), key=lambda at: (-scores[at], at))[:top_k]
+        assert [entry.index for entry in result.top] == expected

@@ -188,6 +188,7 @@ def test_keep_zeros_without_a_zero_is_refused() -> None:
         ({"pretrained": True}, "--from and --pretrained: got both"),
         ({"image_size": 32}, "--from and --image-size: got both"),
         ({"resize": "stretch"}, "--from and --resize: got both"),
+        ({"jpeg_scaling": "full"}, "--from and --jpeg-scaling: got both"),
         ({"start": None, "keep_zeros": True}, "--keep-zeros: got it alone"),
         ({"distill_weight": 0.5}, "--distill-weight: got it alone"),
         ({"feature_weight": 0.0}, "--feature-weight: got it alone"),

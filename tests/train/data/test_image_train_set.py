@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from runtimes import DataError
 from sdk.inputs.image import IMAGE, ImageInput
@@ -88,3 +89,19 @@ def _damaged_copy(colour_folder: Path, tmp_path: Path) -> Path:
     path = tmp_path / "half.png"
     path.write_bytes(data[: len(data) // 2])
     return path
+
+
+def test_random_crops_are_cut_from_the_whole_jpeg_and_plain_pictures_follow_the_rule(tmp_path: Path) -> None:
+    path = tmp_path / "noise.jpg"
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, quality=95)
+    items, targets = [path], np.zeros(1, np.int64)
+    plain, cropped = (
+        ImageTrainSet(
+            items, targets, _input(jpeg_scaling="reduced"), Augmentation(names, (16, 16), "bilinear", 3)
+        )
+        for names in (("none",), ("resized-crop",))
+    )
+    wanted = _input(jpeg_scaling="reduced").load(path).arrays[IMAGE]
+    np.testing.assert_array_equal(plain[Draw(0, 1)][0], wanted)
+    assert cropped._source(0).size == (300, 200)

@@ -43,6 +43,11 @@ def test_folders_are_fed_in_colour(
     assert (spec.input.resize, spec.input.shortest_px) == ("shortest", shortest)
 
 
+@pytest.mark.parametrize(("asked", "written"), [(None, "full"), ("full", "full"), ("reduced", "reduced")])
+def test_jpeg_scaling_is_full_unless_chosen(colour_folder: Path, asked: str | None, written: str) -> None:
+    assert _spec(colour_folder, jpeg_scaling=asked).input.jpeg_scaling == written
+
+
 @pytest.mark.parametrize("resize", ["stretch", "letterbox"])
 def test_resize_can_be_chosen(colour_folder: Path, resize: str) -> None:
     spec = _spec(colour_folder, resize=resize)
