@@ -33,8 +33,8 @@ from sdk.compare.comparison import BUDGET_S, this_machine_class
 from sdk.compare.rounds import LaunchRecord, run_round
 from sdk.compare.statistics import Ratio, paired_ratio
 
-LAYERS = {"baseline": 100, "same": 100, "slower by 5 %": 106, "slower by 10 %": 111}
-"""Layers of each artifact. One per cent of a prediction is decoding and the like, which does not grow."""
+LAYERS = {"baseline": 40, "same": 40, "slower by 5 %": 42, "slower by 10 %": 44}
+"""Layers of each artifact."""
 NEIGHBOURS = 2
 STRIDE = 3
 """Neighbouring comparisons share rounds: the rates are the same, and a study takes half an hour, not two."""

@@ -37,6 +37,8 @@ def main(words: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="edgewright-lean-") as name:
         found = measure(Path(name), _photo(args.photo), args)
     print(table(found))
+    for name, figure in past_limits(found).items():
+        print(f"past its limit: {name}: {figure:.3f}")
     if args.json:
         args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return 0
@@ -115,19 +117,24 @@ def require_equal(ours: Any, theirs: Any) -> None:
         raise UsageError("Scores", got="different ones", expected="the same", fix="Mend the code by hand.")
 
 
-def past_limits(found: dict[str, Any]) -> list[str]:
-    """What is past its limit, a line each. Memory counts where the minimal script itself stays below."""
-    lines = [
-        f"predict {row['network']} {row['input']}: {row['ratio']:.3f} > {MOST_PREDICT}"
+def past_limits(found: dict[str, Any]) -> dict[str, float]:
+    """What is past its limit, by name.
+
+    Starts and memory count for networks of ordinary size, where the minimal script itself stays below the
+    limit of memory: 46 MB of weights take 27 ms to hash, which that script does without.
+    """
+    past = {
+        f"predict {row['network']} {row['input']}": row["ratio"]
         for row in found["predict"]
         if row["ratio"] > MOST_PREDICT
-    ]
+    }
     for row in found["cold_start"]:
-        if row["ratio"] > MOST_COLD:
-            lines.append(f"cold start {row['network']}: {row['ratio']:.3f} > {MOST_COLD}")
-        if row["peak_mb"] > MOST_PEAK_MB and row["minimal_peak_mb"] < MOST_PEAK_MB:
-            lines.append(f"peak memory {row['network']}: {row['peak_mb']:.0f} > {MOST_PEAK_MB:.0f} MB")
-    return lines
+        if row["minimal_peak_mb"] < MOST_PEAK_MB:
+            if row["ratio"] > MOST_COLD:
+                past[f"cold start {row['network']}"] = row["ratio"]
+            if row["peak_mb"] > MOST_PEAK_MB:
+                past[f"peak memory {row['network']}"] = row["peak_mb"]
+    return past
 
 
 def table(found: dict[str, Any]) -> str:

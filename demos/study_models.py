@@ -15,7 +15,7 @@ from sdk.inputs.image import ImageInput
 from sdk.outputs.classification import ClassificationOutput
 from sdk.spec import SPEC_VERSION, Graph, Network, Spec
 
-CHANNELS = 32
+CHANNELS = 48
 SIDE_PX = 28
 OPSET = 20
 TOLERANCE = 1e-3
@@ -30,7 +30,7 @@ def write_chain(path: Path, layers: int) -> Path:
 
     Args:
         path: Where to, ending in ``.onnx``.
-        layers: How many 3×3 convolutions, 32 channels to 32 on 14×14.
+        layers: How many 3×3 convolutions, 48 channels to 48 on 14×14.
     """
     model = _model(layers)
     picture = np.random.default_rng(1).integers(0, 256, (SIDE_PX, SIDE_PX), np.uint8)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -25,10 +26,9 @@ import numpy as np
 import runtimes
 from runtimes import Array, EdgewrightError, EngineError
 
-START_TIMEOUT_S = 300.0
-"""Longest wait for a first answer; torch's import from a cold disk takes many seconds."""
+PATIENCE_S = 300.0
+"""Longest wait for an answer beyond the time asked for; torch's import from a cold disk takes long."""
 _WORKER = "from sdk.launch_worker import main; main()"
-_END_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Launch:
         """
         self.startup()
         self._send({"seconds": seconds, "warm_s": warm_s, "fewest": fewest})
-        return np.asarray(self._receive()["durations_s"], np.float64)
+        return np.asarray(self._receive(seconds + warm_s)["durations_s"], np.float64)
 
     def yardstick(self) -> float:
         """Seconds that a fixed piece of numpy work took there: how fast this machine is at this moment."""
@@ -153,17 +153,12 @@ class Launch:
         os.kill(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """End the process."""
-        if self._process.poll() is None:
-            self.resume()
-        with suppress(OSError):
+        """End the process. It keeps nothing that would need an orderly end."""
+        self._process.kill()
+        self._process.wait()
+        with suppress(OSError):  # what it was sent last may still be in the pipe's buffer
             if self._process.stdin:
-                self._process.stdin.close()  # the worker ends at the end of its input
-        try:
-            self._process.wait(_END_TIMEOUT_S if self._startup else 0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+                self._process.stdin.close()
         if self._process.stdout:
             self._process.stdout.close()
 
@@ -186,15 +181,27 @@ class Launch:
         except OSError as error:
             raise self._ended() from error
 
-    def _receive(self) -> dict[str, Any]:
+    def _receive(self, asked_s: float = 0.0) -> dict[str, Any]:
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        # One line answers one request, so nothing is left in the reader's buffer, and select sees what comes.
+        ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE_S + asked_s)
+        line = self._process.stdout.readline() if ready else b""
+        if not ready:
+            raise self._silent(asked_s)
         if not line:
             raise self._ended()
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise _rebuilt(answer["error"])
         return answer
+
+    def _silent(self, asked_s: float) -> EngineError:
+        return EngineError(
+            f"Process of {self._name!r}",
+            got=f"no answer for {PATIENCE_S + asked_s:.0f} s",
+            expected="a prediction",
+            fix="Use a smaller model or input, or see what keeps the machine.",
+        )
 
     def _ended(self) -> EngineError:
         code = self._process.wait()

@@ -202,10 +202,8 @@ def _grid(heads: str, rows: str) -> str:
 
 
 def _pair(*parts: str) -> str:
-    present = [part for part in parts if part]
-    if len(present) < 2:
-        return "".join(present)
-    return f'<div class="pair">{"".join(present)}</div>'
+    present = "".join(parts)
+    return f'<div class="pair">{present}</div>' if present else ""
 
 
 def _section(title: str, note: str, body: str) -> str:

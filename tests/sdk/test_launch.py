@@ -77,6 +77,17 @@ def test_killed_process_is_an_engine_error(light_artifact: Path, picture: Path) 
             launch.block(0.0)
 
 
+def test_process_that_gives_no_answer_is_an_engine_error(
+    light_artifact: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Launch(light_artifact, [picture]) as launch:
+        launch.startup()
+        launch.pause()
+        monkeypatch.setattr("sdk.launch.PATIENCE_S", 0.1)
+        with pytest.raises(EngineError, match="no answer for 0 s"):
+            launch.block(0.0)
+
+
 def test_paused_process_ends_with_its_killed_owner(light_artifact: Path, picture: Path) -> None:
     owner = subprocess.Popen(
         [
