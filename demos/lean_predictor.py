@@ -12,7 +12,7 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,14 @@ import numpy as np
 from PIL import Image
 
 from demos.lean.by_hand import ByHand
-from demos.lean.measure import Start, launch_in_turns, phases_ms, ratio_of, take_turns
+from demos.lean.measure import Start, in_pairs, launch_in_turns, phases_ms, ratio_of, take_turns
 from demos.lean.models import PICTURE_WH, make_artifact, make_picture
 from runtimes import UsageError
 from sdk import Predictor
 
 NETWORKS = ("mobilenet_v3_small", "resnet18")
 MOST_PREDICT, MOST_COLD, MOST_PEAK_MB = 1.05, 1.15, 120.0
+PAIRS_A_ROUND = 15
 _HERE = Path(__file__).resolve().parent / "lean"
 
 
@@ -67,20 +68,19 @@ def predict_rows(path: Path, jpeg: Path, rounds: int) -> list[dict[str, Any]]:
         for kind, item in (("jpeg", jpeg), ("array", pixels)):
             by_hand, usual = (getattr(code, kind) for code in (same, defaults))
             require_equal(predictor.predict(item).scores, by_hand(item))
-            times = take_turns(
-                {
-                    "ours": lambda item=item: predictor.predict(item).index,
-                    "by hand": lambda item=item, call=by_hand: int(call(item).argmax()),
-                    "defaults": lambda item=item, call=usual: int(call(item).argmax()),
-                },
-                rounds,
-            )
+            calls: dict[str, Callable[[], int]] = {
+                "ours": lambda item=item: predictor.predict(item).index,
+                "by hand": lambda item=item, call=by_hand: int(call(item).argmax()),
+                "defaults": lambda item=item, call=usual: int(call(item).argmax()),
+            }
+            paired = in_pairs(calls["ours"], calls["by hand"], PAIRS_A_ROUND * rounds)
+            times = take_turns({name: calls[name] for name in ("ours", "defaults")}, rounds)
             parts = phases_ms(predictor, item)
             rows.append(
                 {
                     "network": path.stem,
                     "input": kind,
-                    **asdict(ratio_of(times["ours"], times["by hand"])),
+                    **asdict(ratio_of(*paired)),
                     "against_defaults": asdict(ratio_of(times["ours"], times["defaults"])),
                     "phases_ms": parts,
                     "dominates": max(parts, key=lambda name: parts[name]),
@@ -199,7 +199,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--artifacts", nargs="*", type=Path, default=(), metavar="FILE",
                         help="further .onnx artifacts to start cold")  # fmt: skip
     parser.add_argument("--jpeg-scaling", choices=("full", "reduced"), default="full")
-    parser.add_argument("--rounds", type=int, default=20, metavar="N", help="blocks of each; default: 20")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=20,
+        metavar="N",
+        help="a round is 15 pairs and one block of each; default: 20",
+    )
     parser.add_argument("--launches", type=int, default=15, metavar="N", help="fresh processes of each")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     return parser

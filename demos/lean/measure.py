@@ -18,6 +18,7 @@ from sdk.predictor import Predictor
 WARM_S = 0.1
 """Each block begins with so long untimed: threads of the one before may spin for 70 ms."""
 BLOCK_S, FEWEST = 0.15, 5
+WARM_PAIRS = 5
 RESAMPLES = 2000
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,10 +28,10 @@ class Ratio:
     """Ours against theirs.
 
     Attributes:
-        ratio: Median over the rounds of each round's ratio; below 1 is faster.
-        low: Lower end of its 95 % interval.
+        ratio: Of the medians; below 1 is faster.
+        low: Lower end of its 95 % interval, by resampling rounds.
         high: Upper end.
-        ours: Median over the rounds, in the unit that was measured.
+        ours: Median, in the unit that was measured.
         theirs: The same.
     """
 
@@ -44,11 +45,29 @@ class Ratio:
 def ratio_of(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
     """Compare two rows of measurements taken in the same rounds."""
     mine, other = np.asarray(ours), np.asarray(theirs)
-    ratios = mine / other
-    rows = np.random.default_rng(0).integers(0, len(ratios), (RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(ratios[rows], axis=1), (2.5, 97.5))
-    middle = float(np.median(ratios)), float(low), float(high)
-    return Ratio(*middle, float(np.median(mine)), float(np.median(other)))
+    rows = np.random.default_rng(0).integers(0, len(mine), (RESAMPLES, len(mine)))
+    low, high = np.percentile(np.median(mine[rows], axis=1) / np.median(other[rows], axis=1), (2.5, 97.5))
+    ours_middle, theirs_middle = float(np.median(mine)), float(np.median(other))
+    return Ratio(ours_middle / theirs_middle, float(low), float(high), ours_middle, theirs_middle)
+
+
+def in_pairs(
+    ours: Callable[[], object], theirs: Callable[[], object], pairs: int
+) -> tuple[list[float], list[float]]:
+    """Time two calls one after the other, in an order that changes by chance; milliseconds of each.
+
+    For calls that leave nothing behind, no spinning threads above all: a busy moment falls on both alike.
+    """
+    order, clock, calls = random.Random(0), time.perf_counter, (ours, theirs)
+    found: tuple[list[float], list[float]] = ([], [])
+    for turn in range(WARM_PAIRS + pairs):
+        for which in order.sample((0, 1), 2):
+            begin = clock()
+            calls[which]()
+            lap = 1e3 * (clock() - begin)
+            if turn >= WARM_PAIRS:
+                found[which].append(lap)
+    return found
 
 
 def take_turns(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
