@@ -64,7 +64,7 @@ def predict_rows(path: Path, jpeg: Path, rounds: int) -> list[dict[str, Any]]:
         pixels = np.asarray(image)
     rows = []
     with Predictor(path) as predictor:
-        same, defaults = (ByHand(path, predictor.spec, PICTURE_WH, how) for how in ("never", "always"))
+        same, defaults = (ByHand(path, predictor.spec, PICTURE_WH, how) for how in ("running", "always"))
         for kind, item in (("jpeg", jpeg), ("array", pixels)):
             by_hand, usual = (getattr(code, kind) for code in (same, defaults))
             require_equal(predictor.predict(item).scores, by_hand(item))
@@ -166,7 +166,7 @@ def _peak(starts: Sequence[Start]) -> float:
 
 
 def _numbers(path: Path) -> list[str]:
-    """What the minimal script has to be told: sizes, channels, and the option that ours is opened with."""
+    """What the minimal script has to be told: sizes and channels."""
     from sdk import read_artifact
 
     image = read_artifact(path).spec.input
@@ -178,7 +178,7 @@ def _numbers(path: Path) -> list[str]:
     side = image.size_wh[0]  # type: ignore[attr-defined]
     left, top = -place["offset_x"], -place["offset_y"]
     channels = image.channel_count  # type: ignore[attr-defined]
-    return [*(f"{number:.0f}" for number in (width, height, left, top, side, channels)), "0"]
+    return [f"{number:.0f}" for number in (width, height, left, top, side, channels)]
 
 
 def _photo(given: Path | None) -> Path:

@@ -66,7 +66,7 @@ class OnnxRuntime(Runtime):
         *,
         threads: int | None = None,
         providers: Sequence[str] = (CPU,),
-        spinning: str = "never",
+        spinning: str = "running",
     ) -> None:
         super().__init__()
         _require_spinning(spinning)

@@ -22,7 +22,9 @@ class ByHand:
         spinning: As for `OnnxRuntime`, or ``always`` for ONNX Runtime's own defaults.
     """
 
-    def __init__(self, path: Path, spec: Spec, picture_wh: tuple[int, int], spinning: str = "never") -> None:
+    def __init__(
+        self, path: Path, spec: Spec, picture_wh: tuple[int, int], spinning: str = "running"
+    ) -> None:
         import onnxruntime
 
         from runtimes.onnx_runtime import SPINNING

@@ -1,6 +1,6 @@
 """The least code that answers for one picture: Pillow, numpy and ONNX Runtime, nothing checked.
 
-Run as a script of its own: MODEL PICTURE WIDTH HEIGHT LEFT TOP SIDE CHANNELS SPINNING. It prints the system's
+Run as a script of its own: MODEL PICTURE WIDTH HEIGHT LEFT TOP SIDE CHANNELS. It prints the system's
 monotonic clock at its first result, the class, and the process's peak of resident memory in kB.
 """
 
@@ -14,7 +14,7 @@ from PIL import Image
 model, picture = sys.argv[1:3]
 width, height, left, top, side = map(int, sys.argv[3:8])
 options = ort.SessionOptions()
-options.add_session_config_entry("session.intra_op.allow_spinning", sys.argv[9])
+options.add_session_config_entry("session.force_spinning_stop", "1")
 session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 image = Image.open(picture)
 if sys.argv[8] == "1":

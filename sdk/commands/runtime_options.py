@@ -20,7 +20,7 @@ def add_runtime_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--spinning",
         choices=("never", "running", "always"),
-        help="ONNX Runtime: when its threads burn their core while they wait. Default: never",
+        help="ONNX Runtime: when its threads burn their core while they wait (running)",
     )
     group.add_argument(
         "--device", metavar="NAME", help="cpu or cuda:0 for torch; the GPU's number for TensorRT"
