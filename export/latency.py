@@ -27,9 +27,9 @@ TIMED_ITEMS = 32
 ROUNDS = 24
 BLOCK_S = 0.03
 FEWEST_RUNS, MOST_RUNS = 4, 100
-WARM_UP_RUNS, WARM_UP_S = 3, 0.1
-"""Each block begins with so many runs, and so long: ONNX Runtime's threads go on spinning for 70 ms after
-their last run and keep a core from the next engine, which then takes up to twice its time."""
+WARM_UP_RUNS, WARM_UP_S = 3, 0.02
+"""Each block begins with so many runs, and so long: caches fill again, and the threads of the engine that ran
+before come to rest."""
 MOST_TAKES = 3
 SURE = 1.1
 """An interval whose ends differ by no more than a tenth tells faster from slower."""
