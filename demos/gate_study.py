@@ -33,7 +33,7 @@ from sdk.compare.comparison import BUDGET_S, this_machine_class
 from sdk.compare.rounds import LaunchRecord, run_round
 from sdk.compare.statistics import Ratio, paired_ratio
 
-LAYERS = {"baseline": 40, "same": 40, "slower by 5 %": 42, "slower by 10 %": 44}
+LAYERS = {"baseline": 40, "same": 40, "5 % more layers": 42, "10 % more layers": 44}
 """Layers of each artifact."""
 NEIGHBOURS = 2
 STRIDE = 3
