@@ -31,6 +31,13 @@ def test_decide(value: float, low: float, high: float, verdict: str) -> None:
     assert decide(Ratio(value, low, high, 0.99), 1.05) == verdict
 
 
+@pytest.mark.parametrize(
+    ("value", "verdict"), [(1.13, UNDECIDED), (1.24, UNDECIDED), (1.26, REGRESSION)], ids=str
+)
+def test_noisy_metric_regresses_past_its_limit_only(value: float, verdict: str) -> None:
+    assert decide(Ratio(value, 1.05, 1.6, 0.998), 1.25, midway=False) == verdict
+
+
 @pytest.mark.parametrize("name", ["latency", "tail", "cold_start", "memory", "size"])
 @pytest.mark.parametrize("value", [1.0, 0.5, 105, float("nan"), "much"], ids=str)
 def test_limits_refuse_what_is_no_ratio(name: str, value: object) -> None:
