@@ -141,7 +141,6 @@ def _rounds(contestants: Sequence[Contestant]) -> Iterator[tuple[list[LaunchReco
     order, blocks = random.Random(0), None
     while True:
         begin = time.perf_counter()
-        # As many turns as in a comparison of two.
         records = run_round(contestants, order, blocks)
         blocks = len(records[0].blocks_s)
         yield records, time.perf_counter() - begin

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from runtimes import ArtifactError, UsageError
 from sdk.artifact import Artifact, read_artifact
+from sdk.bench.inputs import golden_items
 from sdk.compare.rounds import Contestant, LaunchRecord, run_round
 from sdk.compare.verdict import (
     EXIT_CODES,
@@ -115,7 +116,8 @@ def compare(
         progress: Told how it stands after every round.
 
     Raises:
-        UsageError: They do not do the same job, or there is nothing to predict on.
+        UsageError: They do not do the same job.
+        InputError: There is nothing to predict on.
         ArtifactError: The candidate does not give its proved answers.
         EdgewrightError: What a contestant raised when it was launched.
     """
@@ -238,15 +240,10 @@ def require_inputs(candidate: Artifact, contestant: Contestant) -> None:
     """There must be something real to predict on.
 
     Raises:
-        UsageError: No golden samples and no files.
+        InputError: No golden samples and no files.
     """
-    if not contestant.items and not candidate.manifest.samples:
-        raise UsageError(
-            f"Artifact {candidate.path.name!r}",
-            got="no golden samples",
-            expected="real inputs to predict on",
-            fix="Name some with --data.",
-        )
+    if not contestant.items:
+        golden_items(candidate)
 
 
 def require_proof(candidate: Contestant) -> None:

@@ -67,38 +67,23 @@ class Recording:
         """As JSON text."""
         return json.dumps(to_json(self)) + "\n"
 
-    def as_artifact(self) -> _Recorded:
-        """What `require_same_job` and `judge_size` look at."""
-        return _Recorded(Path(self.artifact), self.spec, self.size_bytes)
+    @property
+    def path(self) -> Path:
+        """The artifact's file name, as `require_same_job` names it."""
+        return Path(self.artifact)
 
 
-@dataclass(frozen=True)
-class _Recorded:
-    path: Path
-    spec: Spec
-    size_bytes: int
-
-
-def record(
-    contestant: Contestant, *, launches: int = LAUNCHES, progress: Progress | None = None
-) -> Recording:
-    """Measure one artifact in fresh processes.
+def record(contestant: Contestant, *, progress: Progress | None = None) -> Recording:
+    """Measure one artifact in `LAUNCHES` fresh processes.
 
     Raises:
-        UsageError: Too few launches, or nothing to predict on.
+        InputError: There is nothing to predict on.
         ArtifactError: It does not give its proved answers.
     """
-    if launches < FEWEST_ROUNDS:
-        raise UsageError(
-            "Launches",
-            got=str(launches),
-            expected=f"at least {FEWEST_ROUNDS}",
-            fix=f"Leave it out for {LAUNCHES}.",
-        )
     artifact = read_artifact(contestant.path)
     require_inputs(artifact, contestant)
     require_proof(contestant)
-    records = list(_launches(contestant, launches, None, progress))
+    records = list(_launches(contestant, LAUNCHES, None, progress))
     return Recording(
         RECORDING_VERSION,
         now_utc(),
@@ -147,12 +132,13 @@ def compare_with_recording(
     When a fixed piece of work shows that the machine runs at another speed now, nothing is said about time.
 
     Raises:
-        UsageError: Another class of machine, another job, or nothing to predict on.
+        UsageError: Another class of machine, or another job.
+        InputError: There is nothing to predict on.
         ArtifactError: The candidate does not give its proved answers.
     """
     artifact = read_artifact(candidate.path)
     _require_same_machine(recording)
-    require_same_job(recording.as_artifact(), artifact)
+    require_same_job(recording, artifact)
     require_inputs(artifact, candidate)
     require_proof(candidate)
     begin = time.perf_counter()

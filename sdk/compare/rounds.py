@@ -73,8 +73,8 @@ def run_round(
 ) -> list[LaunchRecord]:
     """Launch every contestant afresh and let them take turns.
 
-    Whoever's turn it is not is paused: ONNX Runtime's threads spin for 70 ms after a run (1.31), and would
-    keep a core from the other.
+    Whoever's turn it is not is paused: an engine's threads may spin for a while after a run (70 ms in ONNX
+    Runtime 1.31 with spinning ``always``), and would keep a core from the other.
 
     Args:
         contestants: Two for a comparison; one for recording; more for a study.

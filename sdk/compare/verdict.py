@@ -15,6 +15,8 @@ from sdk.compare.statistics import Ratio, block_figures, fastest_runs, paired_ra
 
 PASS, REGRESSION, UNDECIDED = "pass", "regression", "undecided"
 EXIT_CODES = {PASS: 0, REGRESSION: 1, UNDECIDED: 2}
+SURE, SURER = 0.99, 0.998
+"""Medians, tails and cold starts are made by the machine as much as by the artifact: wider intervals."""
 
 
 @dataclass(frozen=True)
@@ -25,19 +27,22 @@ class Metric:
         name: As reports call it.
         unit: Of `figures`.
         max_ratio: The ratio from which on it is a regression.
-        confidence: Of its interval.
-        within: Quantile of a launch's figures that stands for the launch.
         figures: (launches, n) of records: a figure per block, per fast prediction, or one per launch.
         what: What the figure is, in words.
+        confidence: Of its interval.
+        within: Quantile of a launch's figures that stands for the launch.
+        midway: Whether an estimate nearer to `max_ratio` than to 1 is a regression; else it must be past
+            `max_ratio`: for noisy metrics, which no rounds are added for.
     """
 
     name: str
     unit: str
     max_ratio: float
-    confidence: float
-    within: float
     figures: Callable[[Sequence[LaunchRecord]], Array]
     what: str
+    confidence: float = SURER
+    within: float = 0.5
+    midway: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,43 +103,18 @@ class Verdict:
         return {**vars(self), "ratio": vars(self.ratio)}
 
 
-_MIDWAY = ("latency", "median")
-SURE, SURER = 0.99, 0.998
-"""Medians, tails and cold starts are made by the machine as much as by the artifact: wider intervals."""
-
-
 def measured_metrics(limits: Limits) -> tuple[Metric, ...]:
     """The metrics that are measured on launches, the one that ends a comparison first."""
+    fastest = "the fastest prediction of a launch"
+    median = "the median prediction, in the middle block of a launch"
+    tail = "the 90th percentile of predictions, in the middle block of a launch"
+    start, memory = "process start to first result", "peak resident memory of the process"
     return (
-        Metric("latency", "ms", limits.latency, SURE, 0.0, _fastest_ms, "the fastest prediction of a launch"),
-        Metric(
-            "median",
-            "ms",
-            limits.latency,
-            SURER,
-            0.5,
-            _medians_ms,
-            "the median prediction, in the middle block of a launch",
-        ),
-        Metric(
-            "tail",
-            "ms",
-            limits.tail,
-            SURER,
-            0.5,
-            _tails_ms,
-            "the 90th percentile of predictions, in the middle block of a launch",
-        ),
-        Metric(
-            "cold start",
-            "ms",
-            limits.cold_start,
-            SURER,
-            0.5,
-            _cold_starts_ms,
-            "process start to first result",
-        ),
-        Metric("memory", "MB", limits.memory, SURER, 0.5, _memory_mb, "peak resident memory of the process"),
+        Metric("latency", "ms", limits.latency, _fastest_ms, fastest, SURE, within=0.0, midway=True),
+        Metric("median", "ms", limits.latency, _medians_ms, median, midway=True),
+        Metric("tail", "ms", limits.tail, _tails_ms, tail),
+        Metric("cold start", "ms", limits.cold_start, _cold_starts_ms, start),
+        Metric("memory", "MB", limits.memory, _memory_mb, memory),
     )
 
 
@@ -175,7 +155,7 @@ def judge(
     before, after = (float(np.median(np.quantile(side, metric.within, axis=1))) for side in figures)
     return Verdict(
         metric.name,
-        decide(ratio, metric.max_ratio, midway=metric.name in _MIDWAY),
+        decide(ratio, metric.max_ratio, midway=metric.midway),
         ratio,
         metric.max_ratio,
         before,

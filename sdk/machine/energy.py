@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ _RAPL_PAUSE_S = 20.0
 _RAILS_PAUSE_S = 0.05
 
 
-class EnergyReader:
+class EnergyReader(ABC):
     """Joules since the `with` block was entered. Open it with `open_energy_reader`.
 
     Attributes:
@@ -63,12 +64,13 @@ class EnergyReader:
         with self._lock:
             self._joules += self._spent()
 
+    @abstractmethod
     def _start(self) -> None:
-        raise NotImplementedError
+        """Read for the first time."""
 
+    @abstractmethod
     def _spent(self) -> float:
         """Joules since the last call."""
-        raise NotImplementedError
 
 
 class RaplReader(EnergyReader):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from demos.study_models import write_chain
-from runtimes import ArtifactError, UsageError
+from runtimes import ArtifactError, InputError, UsageError
 from sdk.artifact import GoldenSample, StoredArray, read_artifact, write_artifact
 from sdk.command import main
 from sdk.compare import PASS, REGRESSION, UNDECIDED, Comparison, Contestant, compare, comparison, rounds
@@ -176,7 +176,7 @@ def test_candidate_that_fails_its_proof_is_refused(chain: Path, tmp_path: Path) 
 
 
 def test_nothing_to_predict_on_is_refused(light_artifact: Path) -> None:
-    with pytest.raises(UsageError, match=r"no golden samples.*--data"):
+    with pytest.raises(InputError, match=r"no golden samples.*--data"):
         compare(Contestant(light_artifact), Contestant(light_artifact))
 
 
