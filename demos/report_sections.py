@@ -23,6 +23,7 @@ _STEP_WORDS = {
     "layout": "Channels first",
     "cast": "8-bit to 32-bit float",
     "normalise": "x = (value × {scale:.6g} − {mean}) ÷ {std}",
+    "views": "The mean over the views {views}",
     "activation": "{activation} over {count} scores",
 }
 
@@ -129,6 +130,8 @@ def contract(spec: Spec) -> str:
     steps = [_step(False, text) for text in _host_steps(spec)]
     words = _step_values(spec)
     for name in (*spec.input.bakeable, *spec.output.bakeable):
+        if name == "views" and spec.input.rows_per_item(()) == 1:
+            continue
         steps.append(_step(name in spec.baked, _STEP_WORDS.get(name, name).format(**words)))
     steps.append(_step(False, f"The {words['top_k']} best of: {', '.join(words['labels'])}"))
     stored = f"<pre><code>{escape(spec.dumps())}</code></pre>"

@@ -68,10 +68,11 @@ def _spec() -> Spec:
             mean=(0.0,),
             std=(1.0,),
             jpeg_scaling="full",
+            views=("identity",),
         ),
-        output=ClassificationOutput(labels=("this", "that"), activation="softmax", top_k=2),
+        output=ClassificationOutput(labels=("this", "that"), activation="softmax", top_k=2, temperature=1.0),
         graphs=(Graph("main", (image,), (scores,)),),
-        baked=("colour_order", "layout", "cast", "normalise", "activation"),
+        baked=("colour_order", "layout", "cast", "normalise", "views", "activation"),
         network=Network("chain", {}),
     )
 

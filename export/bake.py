@@ -12,7 +12,7 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from export.bakers import classification, image
+from export.bakers import boxes, classification, embedding, image, segmentation
 from runtimes import SpecError, TensorInfo
 from sdk.spec import Graph, Spec
 
@@ -22,8 +22,15 @@ if TYPE_CHECKING:
 InputBaker = Callable[["nn.Module", Spec, bool], tuple["nn.Module", "nn.Module", tuple[TensorInfo, ...]]]
 OutputBaker = Callable[[Spec], tuple["nn.Module", tuple[TensorInfo, ...]]]
 
-INPUT_BAKERS: dict[str, InputBaker] = {"image": image.bake_input}
-OUTPUT_BAKERS: dict[str, OutputBaker] = {"classification": classification.bake_output}
+INPUT_BAKERS: dict[str, InputBaker] = {"image": image.bake_input, "dicom": image.bake_input}
+OUTPUT_BAKERS: dict[str, OutputBaker] = {
+    "candidate_boxes": boxes.bake_candidates,
+    "classification": classification.bake_output,
+    "embedding": embedding.bake_output,
+    "final_boxes": boxes.bake_final,
+    "segmentation": segmentation.bake_output,
+    "yolo_grid": boxes.bake_grid,
+}
 
 
 def bake(network: nn.Module, spec: Spec, *, fold: bool = True) -> tuple[nn.Module, Spec]:
@@ -52,6 +59,9 @@ def bake(network: nn.Module, spec: Spec, *, fold: bool = True) -> tuple[nn.Modul
     prelude, body, inputs = _find(INPUT_BAKERS, spec.input.kind)(copy.deepcopy(network), spec, fold)
     head, outputs = _find(OUTPUT_BAKERS, spec.output.kind)(spec)
     steps = spec.input.bakeable + spec.output.bakeable
+    views = spec.input.rows_per_item(spec.baked)
+    if views > 1:
+        head = _averaging(head, views)
     graph = Graph(spec.graph().name, inputs, outputs)
     return _compose(prelude, body, head), spec.with_baked(steps, (graph,))
 
@@ -65,6 +75,12 @@ def _find(table: dict[str, Any], kind: str) -> Any:
             fix="Add a file for it in export/bakers.",
         )
     return table[kind]
+
+
+def _averaging(head: nn.Module, views: int) -> nn.Module:
+    from export.bakers.baked import AveragingHead
+
+    return AveragingHead(head, views)
 
 
 def _compose(prelude: nn.Module, network: nn.Module, head: nn.Module) -> nn.Module:

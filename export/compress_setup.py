@@ -14,7 +14,7 @@ from runtimes import DataError, UsageError
 from runtimes.torch_runtime import load_network
 from sdk.artifact import Artifact
 from train.start import require_checkpoint
-from train.tasks import get_task
+from train.tasks import task_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,8 +46,9 @@ def subject_of(checkpoint: Artifact, data: Path, targets: tuple[str, ...], seed:
     Raises:
         DataError: The data cannot be used, or has no split to prove on that the choice has not seen.
     """
-    task = get_task(checkpoint.spec.task)
+    task = task_of(checkpoint)
     proof = task.load_split(data, task.proof_split(data), checkpoint.spec)
+    proof.require_truth(data, "choosing a compression")
     if proof.name == "val":
         raise DataError(
             f"Data {data.name!r}",

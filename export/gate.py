@@ -100,6 +100,23 @@ def require_small_drop(
         )
 
 
+def require_agreement(budget: Budget, name: str, parity: Parity) -> None:
+    """Where the data holds no truth to measure a metric on: refuse an artifact that answers otherwise than
+    its checkpoint on more items than the metric might have lost.
+
+    Raises:
+        ProofError: It does.
+    """
+    differing = 100 * (1 - parity.agreement)
+    if differing > budget.max_drop:
+        raise ProofError(
+            name,
+            got=f"other answers than the checkpoint's on {differing:.2f} % of {parity.samples} items",
+            expected=f"at most {budget.max_drop:g} %, since the data holds no truth to measure accuracy on",
+            fix="Nothing was written. Export with labelled data, or raise --max-drop if you accept this.",
+        )
+
+
 def verify_tolerance(budget: Budget, golden_difference: float) -> float:
     """What `Predictor.verify` accepts of the artifact on other machines."""
     if budget.tolerance is not None:

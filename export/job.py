@@ -12,6 +12,7 @@ from export.gate import (
     Budget,
     drop_points,
     gain_facts,
+    require_agreement,
     require_same_answers,
     require_small_drop,
     verify_tolerance,
@@ -97,7 +98,7 @@ def prove_target(target: str, job: Job) -> Artifact:
     if measured is None:
         return _with_gain(candidate, target, job)
     kept = len(job.recipe.keep)
-    while job.mixed and drop_points(measured.metrics, job.before) > job.budget.max_drop:
+    while job.mixed and measured.metrics and drop_points(measured.metrics, job.before) > job.budget.max_drop:
         kept += 1
         if kept > MOST_KEPT_SHARE * len(job.worst_layers):
             break
@@ -135,7 +136,10 @@ def _judged(candidate: Artifact, measured: Measured, target: str, job: Job) -> A
     parity = compare(measured, job.reference, job.task)
     parity = replace(parity, worst_difference=max(parity.worst_difference, singly))
     require_same_answers(job.budget, name, parity)
-    require_small_drop(job.budget, name, measured.metrics, job.before, lambda: _advice(job))
+    if measured.metrics:
+        require_small_drop(job.budget, name, measured.metrics, job.before, lambda: _advice(job))
+    else:
+        require_agreement(job.budget, name, parity)
     evidence = replace(
         candidate.manifest.evidence,
         status=PROVED,

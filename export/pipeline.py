@@ -23,7 +23,7 @@ from sdk.artifact import Artifact, Evidence, Metric, read_artifact, write_artifa
 from sdk.atomic_write import atomic_write
 from sdk.spec import Spec
 from train.start import require_checkpoint
-from train.tasks import get_task
+from train.tasks import task_of
 from train.tasks.base import Split, Task
 
 __all__ = ["DEFAULT_MAX_BATCH", "Exported", "export_artifacts", "lower_candidate"]
@@ -109,7 +109,7 @@ def export_artifacts(
     origin = find_origin(source, Path(parent) if parent is not None else None)
     with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch_name:
         scratch = Path(scratch_name)
-        task = get_task(source.spec.task)
+        task = task_of(source)
         split = task.load_split(data, task.proof_split(data), source.spec)
         calibrated = _calibration(calibration, recipe, task, data, split, spec=source.spec)
         if prune is not None and pruned_name is not None:

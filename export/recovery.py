@@ -34,7 +34,7 @@ from train.options import require
 from train.plan import Plan
 from train.sampling import Draw
 from train.start import read_checkpoint
-from train.tasks import get_task
+from train.tasks import task_of
 from train.tasks.base import Split, Task
 
 FEW_BATCHES, BATCH_SIZE = 16, 128
@@ -92,9 +92,10 @@ class Recovery:
 
     def __init__(self, source: Artifact, options: RecoveryOptions, folder: Path) -> None:
         self.source = source
-        self.task: Task = get_task(source.spec.task)
+        self.task: Task = task_of(source)
         self.data = options.data if options.data is not None else data_of_run(source.path)
         self.proof: Split = self.task.load_split(self.data, self.task.proof_split(self.data), source.spec)
+        self.proof.require_truth(self.data, "pruning")
         self._options = options
         self._folder = folder
 

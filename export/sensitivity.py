@@ -158,7 +158,7 @@ class _Probe:
         with torch.inference_mode():
             for batch in self._batches:
                 outputs = activated(self._spec, forward_batch(network, self._spec, batch))
-                results += self._spec.output.read(outputs, batch.samples)
+                results += self._spec.output.measuring().read(outputs, batch.samples)
                 parts.append(outputs)
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return self._task.measure(results, self._split)[0].value, joined

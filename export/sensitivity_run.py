@@ -13,7 +13,7 @@ from runtimes import UsageError
 from runtimes.torch_runtime import load_network
 from sdk.artifact import read_artifact
 from train.start import require_checkpoint
-from train.tasks import get_task
+from train.tasks import task_of
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ def measure_sensitivity(
     source = read_artifact(checkpoint)
     require_checkpoint(source)
     folder = data or data_of_run(source.path)
-    task = get_task(source.spec.task)
+    task = task_of(source)
     proof = task.load_split(folder, task.proof_split(folder), source.spec)
+    proof.require_truth(folder, "measuring what each layer loses")
     judged = "val" if proof.name != "val" else "train"
     part = some_of(task.load_split(folder, judged, source.spec), question.samples)
     network = load_network(source.program())

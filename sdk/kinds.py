@@ -13,14 +13,24 @@ from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from runtimes import Array, SpecError
+import numpy as np
+
+from runtimes import Array, Dim, SpecError, TensorInfo
 from sdk.codec import fields_to_json, from_json
 
 INPUT_KINDS: dict[str, str] = {
+    "arrays": "sdk.inputs.arrays:ArraysInput",
     "image": "sdk.inputs.image:ImageInput",
+    "dicom": "sdk.inputs.dicom:DicomInput",
 }
 OUTPUT_KINDS: dict[str, str] = {
+    "arrays": "sdk.outputs.arrays:ArraysOutput",
+    "candidate_boxes": "sdk.outputs.boxes:CandidateBoxesOutput",
     "classification": "sdk.outputs.classification:ClassificationOutput",
+    "segmentation": "sdk.outputs.segmentation:SegmentationOutput",
+    "embedding": "sdk.outputs.embedding:EmbeddingOutput",
+    "final_boxes": "sdk.outputs.boxes:FinalBoxesOutput",
+    "yolo_grid": "sdk.outputs.boxes:YoloGridOutput",
 }
 
 K = TypeVar("K", bound="Kind")
@@ -90,6 +100,17 @@ class InputKind(Kind):
     def batch(self, samples: Sequence[Sample], baked: Collection[str]) -> dict[str, Array]:
         """Stack samples on a new first axis and apply the bakeable steps that are not in `baked`."""
 
+    def rows_per_item(self, baked: Collection[str]) -> int:  # noqa: ARG002 - for kinds that have views
+        """How many rows of a batch stand for one item: more than one where the graph is shown several
+        views of it and does not average them itself.
+        """
+        return 1
+
+    def batch_of(self, inputs: Sequence[TensorInfo]) -> Dim:
+        """How many items one call of a graph with these inputs takes: what the first axis of the first allows."""
+        extent = inputs[0].shape[0]
+        return extent if isinstance(extent, Dim) else Dim(extent, extent)
+
     @abstractmethod
     def is_list(self, item: Any) -> bool:
         """Whether `item` is several items rather than one."""
@@ -107,6 +128,27 @@ class OutputKind(Kind):
     @abstractmethod
     def activate(self, outputs: Mapping[str, Array], baked: Collection[str]) -> dict[str, Array]:
         """Apply the bakeable steps that are not in `baked`; what golden samples are compared on."""
+
+    def measuring(self) -> OutputKind:
+        """What metrics are measured through: this kind, unless results leave out what a metric needs."""
+        return self
+
+    def difference(self, outputs: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
+        """How far activated outputs are from those expected: the largest absolute difference.
+
+        Args:
+            outputs: By name; there may be more than are expected.
+            expected: By name, of the same shapes.
+
+        Returns:
+            Infinity where a number is missing (NaN) on either side.
+        """
+        worst = 0.0
+        for name, array in expected.items():
+            # NaN must not compare as small: nan > x is False.
+            apart = np.abs(outputs[name].astype(np.float64) - array)
+            worst = max(worst, float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0)))
+        return worst
 
     @abstractmethod
     def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:

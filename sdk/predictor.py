@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +18,7 @@ from sdk.spec import Spec
 
 if TYPE_CHECKING:
     from sdk.bench.record import BenchRun
+    from sdk.stream import Stream
 
 DEFAULT_BATCH = 32
 """Items per call where the artifact sets no bound: enough to fill two cores, little memory."""
@@ -154,32 +155,26 @@ class Predictor:
         _require_some(items)
         return _joined([outputs for outputs, _ in self._run_batches(items)])
 
-    def predict_with_outputs(
-        self, items: Sequence[Any], progress: Callable[[int], None] | None = None
-    ) -> tuple[list[Any], dict[str, Array]]:
-        """Results and activated outputs of many items in one pass, for measuring on whole data sets.
+    def measuring_batches(self, items: Sequence[Any]) -> Iterator[tuple[list[Any], dict[str, Array]]]:
+        """Run many items for measuring on whole data sets, batch by batch.
+
+        Results are those that metrics are computed from (`OutputKind.measuring`) and come without their
+        `source`, so that a large set of pictures is not kept in memory.
 
         Args:
             items: As `predict` takes them; at least one.
-            progress: Called after every batch with the number of items done so far.
 
-        Returns:
-            Results without their `source`, so that a large set of pictures is not kept in memory, and one
-            array (N, …) per graph output.
+        Yields:
+            The results of a batch, and its activated outputs: one array (N, …) per graph output.
 
         Raises:
             InputError: An item cannot be used.
             UsageError: There is none.
         """
         _require_some(items)
-        results: list[Any] = []
-        parts: list[dict[str, Array]] = []
+        kind = self.spec.output.measuring()
         for outputs, samples in self._run_batches(items):
-            results += [replace(r, source=None) for r in self.spec.output.read(outputs, samples)]
-            parts.append(outputs)
-            if progress:
-                progress(len(results))
-        return results, _joined(parts)
+            yield [replace(result, source=None) for result in kind.read(outputs, samples)], outputs
 
     def verify(self) -> Verification:
         """Replay the golden samples on this machine."""
@@ -188,11 +183,46 @@ class Predictor:
         if golden:
             outputs = self.outputs([sample.item() for sample in golden])
             for row, sample in enumerate(golden):
-                for name, stored in sample.outputs.items():
-                    # NaN must not compare as small: nan > x is False.
-                    difference = np.abs(outputs[name][row].astype(np.float64) - stored.array())
-                    worst = max(worst, float(np.nan_to_num(difference, nan=np.inf).max()))
+                expected = {name: kept.array()[None] for name, kept in sample.outputs.items()}
+                found = {
+                    name: kept.of_same_place(outputs[name][row])[None]
+                    for name, kept in sample.outputs.items()
+                }
+                worst = max(worst, self.spec.output.difference(found, expected))
         return Verification(worst, self.manifest.evidence.tolerance, len(golden))
+
+    def stream(
+        self,
+        source: str | os.PathLike[str] | int,
+        *,
+        live: bool | None = None,
+        ahead: int = 4,
+        timeout_s: float = 10.0,
+        skip_damaged: bool = False,
+        library: Mapping[str, str] | None = None,
+    ) -> Stream:
+        """Predict frame by frame on a video, an address, a camera or a folder; see docs/streams.md.
+
+        Args:
+            source: A video file, a folder of pictures, an address such as ``rtsp://host/path``, or a camera:
+                its number, ``camera:0`` or ``/dev/video0``.
+            live: Whether only the newest frame counts; None: for cameras, and for addresses without a length.
+            ahead: How many frames of a file may be decoded ahead.
+            timeout_s: Seconds without any data after which a camera or an address counts as gone.
+            skip_damaged: Leave damaged frames of a file out and count them, instead of an error at the first.
+            library: Options of FFmpeg's readers, such as ``{"video_size": "1280x720"}``.
+
+        Returns:
+            An iterator of `sdk.stream.Frame`, and a context manager.
+
+        Raises:
+            InputError: The source is not there, or is no video.
+            UsageError: An option makes no sense.
+        """
+        from sdk.stream import SourceOptions, open_stream
+
+        options = SourceOptions(live, timeout_s, skip_damaged, dict(library or {}))
+        return open_stream(self, source, ahead=ahead, options=options)
 
     def benchmark(
         self,
@@ -260,9 +290,10 @@ class Predictor:
 
     def _activated(self, outputs: dict[str, Array], samples: Sequence[Sample]) -> dict[str, Array]:
         spec = self.spec
+        activated = spec.activated(outputs)
         if len(samples) < spec.batch.min:
-            outputs = {name: array[: len(samples)] for name, array in outputs.items()}
-        return spec.output.activate(outputs, spec.baked)
+            return {name: array[: len(samples)] for name, array in activated.items()}
+        return activated
 
     def _pick_batch_size(self, asked: int | None) -> int:
         allowed = self.spec.batch

@@ -7,14 +7,15 @@ runs the rest. It is frozen, versioned and stored as JSON; reading is strict in 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from runtimes import MAIN_GRAPH, Dim, SpecError, TensorInfo
+from runtimes import MAIN_GRAPH, Array, Dim, SpecError, TensorInfo
 from sdk.codec import from_json, to_json
 from sdk.kinds import InputKind, OutputKind
 
-SPEC_VERSION = 2
+SPEC_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,14 @@ class Graph:
         name: What a runtime opens it by.
         inputs: Its inputs, in call order.
         outputs: Its outputs, in return order.
+        roles: For graphs that other tools named: what the spec's input and output call a tensor, by its name
+            in the graph. Empty where they are the same.
     """
 
     name: str
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    roles: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,8 +111,37 @@ class Spec:
     @property
     def batch(self) -> Dim:
         """How many items one call of the main graph takes."""
-        extent = self.graph().inputs[0].shape[0]
-        return extent if isinstance(extent, Dim) else Dim(extent, extent)
+        return self.input.batch_of(self.graph().inputs)
+
+    def fed(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """What the input kind made, under the main graph's own names and in its float types.
+
+        Raises:
+            SpecError: The graph has an input that the kind does not make.
+        """
+        graph = self.graph()
+        if not graph.roles:
+            return dict(arrays)
+        fed = {}
+        for info in graph.inputs:
+            role = graph.roles.get(info.name, info.name)
+            if role not in arrays:
+                raise _no_role("input", info.name, role, arrays)
+            array = arrays[role]
+            floats = array.dtype.kind == "f" and info.dtype.startswith("float")
+            fed[info.name] = array.astype(info.dtype, copy=False) if floats else array
+        return fed
+
+    def activated(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
+        """What the graph gave, with the steps done that it did not do itself; one row per item."""
+        roles = self.graph().roles
+        named = {roles.get(name, name): array for name, array in outputs.items()} if roles else outputs
+        try:
+            done = self.output.activate(named, self.baked)
+        except KeyError as error:
+            raise _no_role("output", "any", str(error.args[0]), named) from error
+        views = self.input.rows_per_item(self.baked)
+        return done if views == 1 else {name: mean_of_views(array, views) for name, array in done.items()}
 
     def with_baked(self, steps: tuple[str, ...], graphs: tuple[Graph, ...]) -> Spec:
         """A new spec whose graphs perform `steps` as well."""
@@ -156,6 +189,27 @@ class Spec:
     def dumps(self) -> str:
         """The spec as indented JSON text."""
         return json.dumps(self.to_json(), indent=2)
+
+
+def mean_of_views(array: Array, views: int) -> Array:
+    """The mean over the views of each item, in the array's dtype.
+
+    Args:
+        array: (views * N, …), all items of the first view first.
+        views: How many there are of each item.
+    """
+    apart = array.reshape(views, -1, *array.shape[1:])
+    mean: Array = apart.mean(axis=0, dtype=array.dtype)
+    return mean
+
+
+def _no_role(what: str, name: str, role: str, there: Mapping[str, Array]) -> SpecError:
+    return SpecError(
+        "spec.graphs.roles",
+        got=f"role {role!r} for {what} {name!r}",
+        expected=f"one of {sorted(there)}",
+        fix="Name in roles what each tensor of the graph is to the spec's input and output.",
+    )
 
 
 def _with_bound(info: TensorInfo, max_batch: int) -> TensorInfo:

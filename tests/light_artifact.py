@@ -25,7 +25,7 @@ def light_spec() -> Spec:
     """The contract: a 28×28 grey picture in, two probabilities out."""
     image = TensorInfo("image", "uint8", (Dim(), 28, 28, 1))
     scores = TensorInfo("scores", "float32", (Dim(), 2))
-    baked = ("colour_order", "layout", "cast", "normalise", "activation")
+    baked = ("colour_order", "layout", "cast", "normalise", "views", "activation")
     return Spec(
         version=SPEC_VERSION,
         name="light",
@@ -42,8 +42,9 @@ def light_spec() -> Spec:
             mean=(0.0,),
             std=(1.0,),
             jpeg_scaling="full",
+            views=("identity",),
         ),
-        output=ClassificationOutput(labels=("bright", "dark"), activation="softmax", top_k=2),
+        output=ClassificationOutput(labels=("bright", "dark"), activation="softmax", top_k=2, temperature=1.0),
         graphs=(Graph("main", (image,), (scores,)),),
         baked=baked,
         network=Network("compact_cnn", {}),

@@ -90,9 +90,7 @@ def forward_batch(network: nn.Module, spec: Spec, batch: SpecBatch) -> dict[str,
 
 def activated(spec: Spec, outputs: Mapping[str, Tensor]) -> dict[str, Array]:
     """Activated outputs as numpy, as the device computes them."""
-    return spec.output.activate(
-        {name: out.detach().cpu().numpy() for name, out in outputs.items()}, spec.baked
-    )
+    return spec.activated({name: out.detach().cpu().numpy() for name, out in outputs.items()})
 
 
 def predict_split(
@@ -101,8 +99,21 @@ def predict_split(
     """A result per item of a split, through the spec, in 32 bit, with the network in eval mode."""
     results: list[Any] = []
     for batch, outputs in _run(network, spec, split, batch_size, num_workers):
-        results += spec.output.read(activated(spec, outputs), batch.samples)
+        results += spec.output.measuring().read(activated(spec, outputs), batch.samples)
     return results
+
+
+def raw_outputs_of_split(
+    network: nn.Module, spec: Spec, split: Split, batch_size: int, num_workers: int
+) -> dict[str, Array]:
+    """What the network itself gives for a split, by name: float32 (V, N, …) for V views of N items."""
+    views = spec.input.rows_per_item(spec.baked)
+    parts: dict[str, list[Array]] = {}
+    for _, outputs in _run(network, spec, split, batch_size, num_workers):
+        for name, output in outputs.items():
+            rows = output.cpu().numpy()
+            parts.setdefault(name, []).append(rows.reshape(views, -1, *rows.shape[1:]))
+    return {name: np.concatenate(found, axis=1) for name, found in parts.items()}
 
 
 def outputs_of_items(network: nn.Module, spec: Spec, items: Sequence[Any]) -> dict[str, Array]:

@@ -46,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from train.options import make_options
 
     given = {key: value for key, value in vars(args).items() if key != "list_models"}
-    if "augment" in given and given["augment"] is not None:
-        given["augment"] = tuple(given["augment"])
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     options = make_options(given.pop("task"), given.pop("data"), given.pop("out"), **given)
 
     from train.loop import train

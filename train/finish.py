@@ -23,7 +23,7 @@ from sdk.artifact.provenance import now_utc, versions_of
 from sdk.atomic_write import atomic_write
 from sdk.codec import to_json
 from sdk.golden import make_golden_samples
-from train.batches import outputs_of_items, predict_split
+from train.batches import outputs_of_items, predict_split, raw_outputs_of_split
 from train.callbacks import weights_bytes
 from train.plots import curves_png
 from train.qat import network_with
@@ -55,7 +55,13 @@ def finish_run(run: Run, history: list[dict[str, Any]], best_epoch: int) -> Fini
     """
     # On the CPU: a GPU's convolutions round to TF32, which is not what the artifact promises.
     network = network_with(run.plan.network.cpu(), load_file(run.folder.best))
-    run = replace(run, plan=replace(run.plan, network=network))
+    plan = run.task.calibrated(
+        replace(run.plan, network=network),
+        lambda split: raw_outputs_of_split(
+            network, run.plan.spec, split, run.options.batch_size, run.options.num_workers or 0
+        ),
+    )
+    run = replace(run, plan=plan)
     plan, options, folder = run.plan, run.options, run.folder
     proof = plan.splits.proof
     results = predict_split(network, plan.spec, proof, options.batch_size, options.num_workers or 0)

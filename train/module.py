@@ -36,6 +36,8 @@ class TaskModule(lightning.LightningModule):
     def __init__(self, task: Task, plan: Plan, options: TrainOptions, num_workers: int) -> None:
         super().__init__()
         self.network = plan.network
+        # Where the loss learns something itself, Lightning must move, train and save it with the rest.
+        self.loss = plan.loss
         self._task = task
         self._plan = plan
         self._options = options
@@ -46,7 +48,7 @@ class TaskModule(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of the epoch that is about to run; a short last one is left out where there are others."""
         plan, options = self._plan, self._options
-        sampler = EpochSampler(len(plan.train_set), options.seed, plan.weights)
+        sampler = plan.sampler or EpochSampler(len(plan.train_set), options.seed, plan.weights)
         # Lightning sets the epoch too, but on resuming only after it has fetched the first batch.
         sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
         return DataLoader(
@@ -75,7 +77,7 @@ class TaskModule(lightning.LightningModule):
 
     def training_step(self, batch: Any, _index: int) -> Tensor:
         """The loss of one batch."""
-        losses = self._plan.loss(self.network, require_loaded(batch))
+        losses = self.loss(self.network, require_loaded(batch))
         count = self._options.batch_size
         for name, value in losses.items():
             self.log(f"train_{name}", value.detach(), on_step=False, on_epoch=True, batch_size=count)
@@ -87,9 +89,10 @@ class TaskModule(lightning.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             outputs = forward_batch(self.network, spec, batch)
             if self._plan.validation_loss is not None:
-                loss = self._plan.validation_loss(outputs, batch.targets)
+                targets = list(batch.targets) * spec.input.rows_per_item(spec.baked)
+                loss = self._plan.validation_loss(outputs, targets)
                 self.log("val_loss", loss, batch_size=len(batch.samples))
-        self._results += spec.output.read(activated(spec, outputs), batch.samples)
+        self._results += spec.output.measuring().read(activated(spec, outputs), batch.samples)
 
     def on_validation_epoch_end(self) -> None:
         """Judge the epoch."""

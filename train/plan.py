@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from runtimes import Array
 from sdk.spec import Spec
 from train.networks.freezing import ParameterGroup
-from train.sampling import Draw
+from train.sampling import Draw, EpochSampler
 from train.tasks.base import Splits
 
 if TYPE_CHECKING:
@@ -50,10 +50,12 @@ class Plan:
         train_set: What is learned from.
         weights: Sampling weight per training item, float64; None shuffles.
         loss: From network and batch to named scalars; ``loss`` is what is minimised, the others are logged.
+            A module where it learns something itself: its parameters are in `groups` then.
         validation_loss: From raw outputs and the targets of a batch to a scalar; None where there is none.
         splits: The splits behind all of it.
         module: Makes the Lightning module from task, plan, options and number of workers; None is
             `train.module.TaskModule`. A task with several optimisers brings its own.
+        sampler: Draws the training items in place of `weights`; None shuffles.
         parent_sha256: Payload hash of the checkpoint that the run starts from; None for a fresh network.
         facts: For the evidence of the checkpoint, beside what every run records.
     """
@@ -67,5 +69,6 @@ class Plan:
     validation_loss: Callable[[Mapping[str, Tensor], Sequence[Any]], Tensor] | None
     splits: Splits
     module: Callable[[Task, Plan, TrainOptions, int], LightningModule] | None = None
+    sampler: EpochSampler | None = None
     parent_sha256: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -118,7 +118,11 @@ def with_quantisation(plan: Plan, options: TrainOptions) -> Plan:
     aware = QuantisationAware(network, example, granularity=granularity, weight_bits=weight_bits)
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     groups = [
-        replace(group, parameters=tuple(aware.parameter_of(names[id(p)]) for p in group.parameters))
+        # What the loss learns itself is no part of the network, and stays.
+        replace(
+            group,
+            parameters=tuple(aware.parameter_of(names[id(p)]) if id(p) in names else p for p in group.parameters),
+        )
         for group in plan.groups
     ]
     facts = {**plan.facts, "qat": {"granularity": granularity, "weight_bits": weight_bits}}

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from runtimes import Array
@@ -48,12 +50,51 @@ class EpochSampler(Sampler[Draw]):
 
     def __iter__(self) -> Iterator[Draw]:
         generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", self._epoch))
-        if self._weights is None:
-            order = torch.randperm(self._count, generator=generator)
-        else:
-            order = torch.multinomial(self._weights, self._count, replacement=True, generator=generator)
+        order = self._order(generator)
         seeds = torch.randint(2**62, (self._count,), generator=generator)
         yield from map(Draw, order.tolist(), seeds.tolist())
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """Which items, in which order: int64 (count,)."""
+        if self._weights is None:
+            return torch.randperm(self._count, generator=generator)
+        return torch.multinomial(self._weights, self._count, replacement=True, generator=generator)
+
+
+class ClassBatchSampler(EpochSampler):
+    """Every batch holds several items each of some classes, so that like can be compared with like.
+
+    Each batch draws its classes anew and is divided evenly between them. A class goes through all its items
+    before one comes again; one with few items therefore repeats them sooner.
+
+    Args:
+        targets: Class indices, int64 (N,).
+        seed: Of the run.
+        batch_size: Items per batch.
+        items_per_class: Least items of one class in a batch.
+    """
+
+    def __init__(self, targets: Array, seed: int, batch_size: int, items_per_class: int) -> None:
+        super().__init__(len(targets), seed)
+        self._rows = [torch.from_numpy(np.flatnonzero(targets == label)) for label in np.unique(targets)]
+        self._batch_size = batch_size
+        self._classes = min(len(self._rows), max(1, batch_size // items_per_class))
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        streams = [_endless(rows, generator) for rows in self._rows]
+        order: list[int] = []
+        while len(order) < self._count:
+            size = min(self._batch_size, self._count - len(order))
+            chosen = torch.randperm(len(streams), generator=generator)[: self._classes].tolist()
+            for slot in range(size):
+                order.append(next(streams[chosen[slot % len(chosen)]]))
+        return torch.tensor(order)
+
+
+def _endless(rows: Tensor, generator: torch.Generator) -> Iterator[int]:
+    """All rows in a random order, again and again."""
+    while True:
+        yield from rows[torch.randperm(len(rows), generator=generator)].tolist()
 
 
 def derive_seed(seed: int, *words: object) -> int:

@@ -90,6 +90,7 @@ def photo_spec(network: str, side_px: int, jpeg_scaling: str) -> Spec:
         mean=mean,
         std=std,
         jpeg_scaling=jpeg_scaling,
+        views=("identity",),
     )
     graph = Graph(
         MAIN_GRAPH,
@@ -97,6 +98,6 @@ def photo_spec(network: str, side_px: int, jpeg_scaling: str) -> Spec:
         (TensorInfo(SCORES, "float32", (Dim(), CLASSES)),),
     )
     labels = tuple(f"class {number}" for number in range(CLASSES))
-    output = ClassificationOutput(labels, "softmax", 5)
+    output = ClassificationOutput(labels, "softmax", 5, 1.0)
     arguments = {"channels": 3, "classes": CLASSES}
     return Spec(SPEC_VERSION, network, "product", image, output, (graph,), (), Network(network, arguments))

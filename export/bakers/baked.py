@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 
@@ -11,7 +13,8 @@ class Baked(nn.Module):
     Attributes:
         prelude: From what the host delivers to what the network takes, always in fp32.
         network: The checkpoint's network, called once.
-        head: From what the network gives to what results are read from, always in fp32.
+        head: From what the network gives (a tensor, or a tuple of them) to what results are read from, one
+            tensor or a tuple in the order of the graph's outputs, always in fp32.
     """
 
     def __init__(self, prelude: nn.Module, network: nn.Module, head: nn.Module) -> None:
@@ -20,7 +23,25 @@ class Baked(nn.Module):
         self.network = network
         self.head = head
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Any:
         """Run all three."""
-        output: Tensor = self.head(self.network(self.prelude(*inputs)))
-        return output
+        return self.head(self.network(self.prelude(*inputs)))
+
+
+class AveragingHead(nn.Module):
+    """A head behind which the views of each item are averaged, all items of the first view first."""
+
+    def __init__(self, head: nn.Module, views: int) -> None:
+        super().__init__()
+        self.head = head
+        self.views = views
+
+    def forward(self, found: Any) -> Any:
+        """From V * N rows to N."""
+        outputs = self.head(found)
+        if isinstance(outputs, tuple):
+            return tuple(self._mean(output) for output in outputs)
+        return self._mean(outputs)
+
+    def _mean(self, output: Tensor) -> Tensor:
+        return output.reshape(self.views, -1, *output.shape[1:]).mean(dim=0)

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 class _Activation(nn.Module):
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, temperature: float) -> None:
         super().__init__()
         self.name = name
+        self.temperature = temperature
 
     def forward(self, scores: Tensor) -> Tensor:
+        if self.temperature != 1.0:
+            scores = scores / self.temperature
         if self.name == "softmax":
             return torch.softmax(scores, dim=1)
         return torch.sigmoid(scores) if self.name == "sigmoid" else scores
@@ -29,4 +32,4 @@ def bake_output(spec: Spec) -> tuple[nn.Module, tuple[TensorInfo, ...]]:
     """The activation as a module; the graph's outputs keep their names and shapes."""
     output = spec.output
     assert isinstance(output, ClassificationOutput)
-    return _Activation(output.activation), spec.graph().outputs
+    return _Activation(output.activation, output.temperature), spec.graph().outputs

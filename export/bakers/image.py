@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from runtimes import Dim, TensorInfo
-from sdk.inputs.image import ImageInput
+from sdk.inputs.image import VIEWS, ImageInput
 from sdk.spec import Spec
 
 _CONVOLUTIONS = (torch.ops.aten.conv2d.default, torch.ops.aten.convolution.default)
@@ -16,12 +16,15 @@ class ImagePrelude(nn.Module):
     """uint8 (N, H, W, C) to what the network takes: ``(x - shift) * factor``, float32 (N, C, H, W).
 
     `factor` is None when the first convolution's weights have absorbed it, `shift` when it is zero or its
-    bias has absorbed that.
+    bias has absorbed that. With several `views` the result is (V * N, C, H, W), the first view first.
     """
 
-    def __init__(self, flip: bool, shift: Tensor | None, factor: Tensor | None) -> None:
+    def __init__(
+        self, flip: bool, shift: Tensor | None, factor: Tensor | None, views: tuple[str, ...]
+    ) -> None:
         super().__init__()
         self.flip = flip
+        self.views = views
         self.register_buffer("shift", shift)
         self.register_buffer("factor", factor)
 
@@ -38,7 +41,13 @@ class ImagePrelude(nn.Module):
             x = x.flip(1)
         if self.shift is not None:
             x = x - self.shift
-        return x if self.factor is None else x * self.factor
+        if self.factor is not None:
+            x = x * self.factor
+        if self.views == ("identity",):
+            return x
+        # The spec counts axes in NHWC.
+        seen = [tuple(axis + 1 for axis in VIEWS[view]) for view in self.views]
+        return torch.cat([x.flip(axes) if axes else x for axes in seen])
 
 
 def bake_input(
@@ -64,6 +73,7 @@ def bake_input(
         image.channels == "bgr",
         _per_channel(shift) if keep_shift else None,
         _per_channel(factor) if keep_factor else None,
+        image.views,
     )
     width, height = image.size_wh
     info = TensorInfo(spec.graph().inputs[0].name, "uint8", (Dim(), height, width, image.channel_count))

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from runtimes import MAIN_GRAPH, ArtifactError, Program, entry_for
-from sdk.artifact.manifest import MANIFEST_VERSION, NOT_RUN, PROVED, TRAINED, Manifest
+from sdk.artifact.manifest import IMPORTED, MANIFEST_VERSION, NOT_RUN, PROVED, TRAINED, Manifest
 from sdk.artifact.sealed import Parts, damaged, sha256
 from sdk.spec import Spec
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sdk.artifact.evidence import StoredArray as StoredArray
 
 __all__ = [
+    "IMPORTED",
     "MANIFEST_VERSION",
     "NOT_RUN",
     "PROVED",

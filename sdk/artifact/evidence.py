@@ -10,26 +10,66 @@ import numpy as np
 
 from runtimes import Array
 
+WHOLE_VALUES = 4096
+"""Arrays of up to so many values are stored whole."""
+LARGEST_VALUES, SPREAD_VALUES = 1024, 1024
+"""Of a larger one, so many of its largest values are stored, and so many evenly spread over it."""
+
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array as JSON: numpy dtype name, shape, and base64 of its little-endian C-order bytes."""
+    """An array as JSON, or what is kept of a large one.
+
+    Attributes:
+        dtype: Numpy's name of it.
+        shape: Of the whole array.
+        base64: The values' little-endian bytes, in C order.
+        positions: Base64 of where in the flattened array they stand, little-endian uint32, rising; None
+            where all values are stored.
+    """
 
     dtype: str
     shape: tuple[int, ...]
     base64: str
+    positions: str | None
 
     @classmethod
     def of(cls, array: Array) -> StoredArray:
-        """Store a copy of `array`."""
-        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        return cls(array.dtype.name, array.shape, b64encode(little.tobytes()).decode())
+        """Store a copy of `array`, or of `LARGEST_VALUES` + `SPREAD_VALUES` of its values.
+
+        Boxes of every candidate, or a probability of every pixel, would make proofs larger than models. The
+        largest values are where the answer is; those spread evenly see to the rest.
+        """
+        values, positions = array, None
+        if array.size > WHOLE_VALUES:
+            chosen = _telling_positions(array.reshape(-1))
+            values, positions = array.reshape(-1)[chosen], _encoded(chosen.astype(np.uint32))
+        return cls(array.dtype.name, array.shape, _encoded(values), positions)
 
     def array(self) -> Array:
-        """The array again, writable."""
-        raw = b64decode(self.base64)
-        dtype = np.dtype(self.dtype).newbyteorder("<")
-        return np.frombuffer(raw, dtype).reshape(self.shape).astype(self.dtype)
+        """The stored values, writable: the whole array, or those that were kept of it (K,)."""
+        values = _decoded(self.base64, self.dtype)
+        return values.reshape(self.shape) if self.positions is None else values
+
+    def of_same_place(self, array: Array) -> Array:
+        """From another array of the stored one's shape, the values that `array` has of the stored one."""
+        if self.positions is None:
+            return array
+        return np.ascontiguousarray(array).reshape(-1)[_decoded(self.positions, "uint32")]
+
+
+def _telling_positions(flat: Array) -> Array:
+    largest = np.argpartition(flat, flat.size - LARGEST_VALUES)[-LARGEST_VALUES:]
+    spread = np.linspace(0, flat.size - 1, SPREAD_VALUES).astype(np.int64)
+    return np.union1d(largest, spread)
+
+
+def _encoded(array: Array) -> str:
+    return b64encode(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()).decode()
+
+
+def _decoded(text: str, dtype: str) -> Array:
+    return np.frombuffer(b64decode(text), np.dtype(dtype).newbyteorder("<")).astype(dtype)
 
 
 @dataclass(frozen=True)
@@ -96,7 +136,8 @@ class Evidence:
     """What was measured before the artifact got its name.
 
     Attributes:
-        status: ``trained``, ``proved``, or ``built, not run`` where its device was not there.
+        status: ``trained``, ``proved``, ``built, not run`` where its device was not there, or ``imported, not
+            measured`` for weights that came from elsewhere.
         created_utc: ISO 8601, to the second.
         parent_sha256: Payload hash of the checkpoint it was made from; None for a checkpoint.
         precision: Requested precision, and how many layers or weights have which.

@@ -13,11 +13,12 @@ from sdk.spec import Spec
 if TYPE_CHECKING:
     from sdk.artifact.evidence import Evidence, GoldenSample
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 
 TRAINED = "trained"
 PROVED = "proved"
 NOT_RUN = "built, not run"
+IMPORTED = "imported, not measured"
 _KEYS = ("version", "spec", "samples", "evidence", "payload_sha256")
 
 

@@ -25,6 +25,8 @@ FILTERS = {
 CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1}
 RESIZES = ("stretch", "letterbox", "shortest")
 JPEG_SCALINGS = ("full", "reduced")
+VIEWS = {"identity": (), "mirror": (2,), "flip": (1,), "turn": (1, 2)}
+"""Axes of a stack (N, H, W, C) that each view of a picture is reversed along."""
 JPEG_SPARE = 2
 """A reduced JPEG is at least so many times as wide and as high as what it is resized to, so that the
 resampling filter still decides how the result looks (Pillow's ``reducing_gap`` of 2)."""
@@ -52,10 +54,13 @@ class ImageInput(InputKind):
         jpeg_scaling: ``full``: JPEG files are decoded pixel by pixel. ``reduced``: at the smallest of
             libjpeg's scales 1/8, 1/4, 1/2 and 1 whose result is still `JPEG_SPARE` times as wide and as high
             as what it is resized to. Only files and encoded bytes: arrays and PIL images stay as they are.
+        views: What the network is shown of each picture, in one batch, for its answers to be averaged
+            (test-time augmentation): ``identity``, ``mirror`` (left and right), ``flip`` (top and bottom),
+            ``turn`` (by 180 degrees). ``("identity",)`` is the picture alone.
     """
 
     kind: ClassVar[str] = "image"
-    bakeable: ClassVar[tuple[str, ...]] = ("colour_order", "layout", "cast", "normalise")
+    bakeable: ClassVar[tuple[str, ...]] = ("colour_order", "layout", "cast", "normalise", "views")
 
     channels: str
     size_wh: tuple[int, int]
@@ -68,12 +73,15 @@ class ImageInput(InputKind):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     jpeg_scaling: str
+    views: tuple[str, ...]
 
     def __post_init__(self) -> None:
         _choice("channels", self.channels, CHANNELS)
         _choice("resize", self.resize, RESIZES)
         _choice("filter", self.filter, FILTERS)
         _choice("jpeg_scaling", self.jpeg_scaling, JPEG_SCALINGS)
+        known = bool(self.views) and len(set(self.views)) == len(self.views) and set(self.views) <= set(VIEWS)
+        _require("views", self.views, known, f"different ones of {sorted(VIEWS)}, at least one")
         _require("size_wh", self.size_wh, min(self.size_wh) >= 1, "at least 1×1")
         count = CHANNELS[self.channels]
         _require("mean", self.mean, len(self.mean) == count, f"{count} numbers")
@@ -117,11 +125,13 @@ class ImageInput(InputKind):
         """Stack pictures and do what the graph does not.
 
         Returns:
-            ``image``: uint8 (N, H, W, C) when all steps are baked; float32 (N, C, H, W), normalised,
-            when none is.
+            ``image``: uint8 (N, H, W, C) when all steps are baked; float32 (V * N, C, H, W), normalised,
+            when none is, with all pictures of the first of V views first.
         """
         arrays = [sample.arrays[IMAGE] for sample in samples]
         stack = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+        if "views" not in baked and self.views != ("identity",):
+            stack = np.concatenate([np.flip(stack, VIEWS[view]) for view in self.views])
         if "colour_order" not in baked and self.channels == "bgr":
             stack = stack[..., ::-1]
         if "layout" not in baked:
@@ -134,6 +144,10 @@ class ImageInput(InputKind):
             std = np.asarray(self.std, np.float32).reshape(shape)
             stack = (stack * np.float32(self.scale) - mean) / std
         return {IMAGE: stack}
+
+    def rows_per_item(self, baked: Collection[str]) -> int:
+        """One per view."""
+        return 1 if "views" in baked else len(self.views)
 
     def is_list(self, item: Any) -> bool:
         """Lists and tuples are several pictures."""

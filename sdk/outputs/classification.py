@@ -26,6 +26,9 @@ class ClassificationOutput(OutputKind):
         activation: ``softmax`` for one label out of many, ``sigmoid`` for independent labels, ``none``
             where the network's scores are final.
         top_k: How many ranked labels a result lists; at most the number of labels are.
+        temperature: What the network's scores are divided by before the activation, so that probabilities
+            are as often right as they say (Guo et al. 2017, "On Calibration of Modern Neural Networks",
+            section 4.2); 1 leaves them.
     """
 
     kind: ClassVar[str] = "classification"
@@ -34,23 +37,27 @@ class ClassificationOutput(OutputKind):
     labels: tuple[str, ...]
     activation: str
     top_k: int
+    temperature: float
 
     def __post_init__(self) -> None:
         twice = len(set(self.labels)) != len(self.labels)
         _require("labels", self.labels, len(self.labels) >= 2 and not twice, "two or more different names")
         _require("activation", self.activation, self.activation in ACTIVATIONS, f"one of {ACTIVATIONS}")
         _require("top_k", self.top_k, self.top_k >= 1, "at least 1")
+        _require("temperature", self.temperature, self.temperature > 0, "a positive number")
 
     def activate(self, outputs: Mapping[str, Array], baked: Collection[str]) -> dict[str, Array]:
-        """Scores as probabilities: float32 (N, classes)."""
+        """Scores as probabilities: float32 (N, classes). Other outputs of the graph stay as they are."""
         scores = outputs[SCORES].astype(np.float32, copy=False)
+        if "activation" not in baked and self.temperature != 1:
+            scores = scores / np.float32(self.temperature)
         if "activation" not in baked and self.activation == "softmax":
             shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
             scores = shifted / shifted.sum(axis=1, keepdims=True)
         elif "activation" not in baked and self.activation == "sigmoid":
             # tanh form: exp() of a large negative score would overflow.
             scores = 0.5 * (1.0 + np.tanh(0.5 * scores))
-        return {SCORES: scores}
+        return {**outputs, SCORES: scores}
 
     def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:
         """One `Classification` per sample; equal scores rank by class order.

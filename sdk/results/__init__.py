@@ -1,5 +1,45 @@
 """Typed results: frozen dataclasses with `.to_dict()`, `.summary()` and `.plot()`. One file per kind."""
 
-from sdk.results.classification import Classification, RankedLabel
+from __future__ import annotations
 
-__all__ = ["Classification", "RankedLabel"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sdk.results.arrays import Arrays as Arrays
+    from sdk.results.classification import Classification as Classification
+    from sdk.results.classification import RankedLabel as RankedLabel
+    from sdk.results.detections import Detection as Detection
+    from sdk.results.detections import Detections as Detections
+    from sdk.results.embedding import Embedding as Embedding
+    from sdk.results.segmentation import ClassShare as ClassShare
+    from sdk.results.segmentation import Segmentation as Segmentation
+
+__all__ = [
+    "Arrays",
+    "ClassShare",
+    "Classification",
+    "Detection",
+    "Detections",
+    "Embedding",
+    "RankedLabel",
+    "Segmentation",
+]
+
+_MODULES = {
+    "Arrays": "arrays",
+    "ClassShare": "segmentation",
+    "Classification": "classification",
+    "Detection": "detections",
+    "Detections": "detections",
+    "Embedding": "embedding",
+    "RankedLabel": "classification",
+    "Segmentation": "segmentation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a result's module when it is first asked for: an artifact gives results of one kind."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'sdk.results' has no attribute {name!r}")
+    return getattr(import_module(f"sdk.results.{_MODULES[name]}"), name)

@@ -19,7 +19,7 @@ _INK, _FAINT, _BAR, _PAPER = (28, 32, 38), (226, 230, 236), (37, 99, 235), (255,
 
 def draw_classification(source: Image.Image, top: Sequence[RankedLabel]) -> Image.Image:
     """A picture beside its ranked labels as bars; a new RGB image."""
-    picture = _enlarged(source)
+    picture = enlarged(source)
     height = max(picture.height, _ROW_PX * len(top)) + 2 * _MARGIN_PX
     width = picture.width + _PANEL_PX + 3 * _MARGIN_PX
     canvas = Image.new("RGB", (width, height), _PAPER)
@@ -30,7 +30,8 @@ def draw_classification(source: Image.Image, top: Sequence[RankedLabel]) -> Imag
     return canvas
 
 
-def _enlarged(source: Image.Image) -> Image.Image:
+def enlarged(source: Image.Image) -> Image.Image:
+    """A picture in RGB at the size at which results are shown."""
     ratio = _PICTURE_PX / max(source.size)
     size = (max(1, round(source.width * ratio)), max(1, round(source.height * ratio)))
     # Tiny pictures keep their pixels visible; photos shrink smoothly.

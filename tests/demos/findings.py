@@ -43,7 +43,7 @@ def make_findings() -> Findings:
             }
             for epoch in (1, 2)
         ],
-        spec=replace(light_spec(), output=ClassificationOutput(LABELS, "softmax", 2)),
+        spec=replace(light_spec(), output=ClassificationOutput(LABELS, "softmax", 2, 1.0)),
         shown_file="light.onnx",
         environment={"Processor": "one & only"},
         data_note="Data: four pictures.",

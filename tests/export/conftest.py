@@ -65,7 +65,7 @@ def _spec() -> Spec:
         (TensorInfo("scores", "float32", (Dim(), 10)),),
     )
     network = Network("compact_cnn", {"channels": 1, "classes": 10, "width": 8})
-    output = ClassificationOutput(FASHION_LABELS, "softmax", 3)
+    output = ClassificationOutput(FASHION_LABELS, "softmax", 3, 1.0)
     return Spec(SPEC_VERSION, "product", "product", image, output, (graph,), (), network)
 
 

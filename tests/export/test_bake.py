@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def spec_for(image: ImageInput, activation: str = "softmax") -> Spec:
         (TensorInfo("image", "float32", (Dim(), image.channel_count, height, width)),),
         (TensorInfo("scores", "float32", (Dim(), 4)),),
     )
-    output = ClassificationOutput(("a", "b", "c", "d"), activation, 3)
+    output = ClassificationOutput(("a", "b", "c", "d"), activation, 3, 1.0)
     return Spec(SPEC_VERSION, "x", "product", image, output, (graph,), (), Network("x", {}))
 
 
@@ -90,6 +91,7 @@ IMAGES = {
         channels="bgr", size_wh=(9, 9), scale=1.0, mean=(104.0, 117.0, 124.0), std=(1.0, 1.0, 1.0)
     ),
     "no mean": image_input(size_wh=(9, 9), mean=(0.0, 0.0, 0.0)),
+    "four views": image_input(size_wh=(9, 9), views=("identity", "mirror", "flip", "turn")),
 }
 
 
@@ -97,14 +99,14 @@ def host_answer(network: nn.Module, spec: Spec) -> np.ndarray:
     samples = [spec.input.load(pixels) for pixels in PIXELS]
     x = torch.from_numpy(spec.input.batch(samples, ())["image"])
     with torch.no_grad():
-        return spec.output.activate({"scores": network(x).numpy()}, ())["scores"]
+        return spec.activated({"scores": network(x).numpy()})["scores"]
 
 
 def graph_answer(module: nn.Module, spec: Spec) -> np.ndarray:
     samples = [spec.input.load(pixels) for pixels in PIXELS]
     x = torch.from_numpy(spec.input.batch(samples, spec.baked)["image"])
     with torch.no_grad():
-        return spec.output.activate({"scores": module(x).numpy()}, spec.baked)["scores"]
+        return spec.activated({"scores": module(x).numpy()})["scores"]
 
 
 @pytest.mark.parametrize("image", sorted(IMAGES))
@@ -132,6 +134,17 @@ def test_bake_moves_the_mean_into_a_bias_only_where_exact(name: str, shift_folde
     assert (module.prelude.shift is None) == shift_folded
 
 
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_bake_divides_by_the_temperature(activation: str) -> None:
+    network = NETWORKS["no padding"][0](3).eval()
+    plain = spec_for(IMAGES["rgb"], activation)
+    warm = replace(plain, output=replace(plain.output, temperature=2.5))
+    module, baked_spec = bake(network, warm)
+    found = graph_answer(module, baked_spec)
+    np.testing.assert_allclose(found, host_answer(network, warm), atol=TOLERANCE, rtol=0)
+    assert np.abs(found - host_answer(network, plain)).max() > 100 * TOLERANCE
+
+
 def test_bake_without_fold_leaves_the_network_alone() -> None:
     network = NETWORKS["no padding"][0](3).eval()
     module, spec = bake(network, spec_for(IMAGES["rgb"]), fold=False)
@@ -155,7 +168,7 @@ def test_bake_describes_the_new_graph_and_keeps_the_old_spec() -> None:
     spec = spec_for(IMAGES["grey"])
     _, baked_spec = bake(NETWORKS["zero padding"][0](1).eval(), spec)
     assert spec.baked == ()
-    assert baked_spec.baked == ("colour_order", "layout", "cast", "normalise", "activation")
+    assert baked_spec.baked == ("colour_order", "layout", "cast", "normalise", "views", "activation")
     assert baked_spec.graph().inputs == (TensorInfo("image", "uint8", (Dim(), 9, 9, 1)),)
     assert baked_spec.graph().outputs == spec.graph().outputs
 

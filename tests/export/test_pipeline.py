@@ -58,7 +58,7 @@ def test_export_writes_a_proved_artifact_with_the_same_answers(
             deployed.outputs(items)["scores"], trained.outputs(items)["scores"], atol=FP32_TOLERANCE, rtol=0
         )
         assert deployed.verify().holds
-        assert deployed.spec.baked == ("colour_order", "layout", "cast", "normalise", "activation")
+        assert deployed.spec.baked == ("colour_order", "layout", "cast", "normalise", "views", "activation")
         if target == "pte":
             assert deployed.runtime.delegated_fraction == pytest.approx(  # type: ignore[attr-defined]
                 evidence.facts["delegated_fraction"], abs=1e-4

@@ -33,14 +33,15 @@ REQUEST = Request(Recipe("fp16"), max_batch=4, manifest_bytes=0)
 @pytest.fixture
 def spec() -> Spec:
     image = ImageInput(
-        "grey", (8, 8), "stretch", None, "bilinear", (0, 0, 0), (0, 0, 0), 1 / 255, (0.3,), (0.02,), "full"
-    )
+        "grey", (8, 8), "stretch", None, "bilinear", (0, 0, 0), (0, 0, 0), 1 / 255, (0.3,), (0.02,), "full",
+        ("identity",),
+    )  # fmt: skip
     graph = Graph(
         "main",
         (TensorInfo("image", "float32", (Dim(), 1, 8, 8)),),
         (TensorInfo("scores", "float32", (Dim(), 3)),),
     )
-    output = ClassificationOutput(("bag", "hat", "shoe"), "softmax", 3)
+    output = ClassificationOutput(("bag", "hat", "shoe"), "softmax", 3, 1.0)
     return Spec(SPEC_VERSION, "small", "product", image, output, (graph,), (), Network("small", {}))
 
 

@@ -45,7 +45,7 @@ def _spec(name: str) -> Spec:
         (TensorInfo("image", "float32", (Dim(), 3, SIDE_PX, SIDE_PX)),),
         (TensorInfo("scores", "float32", (Dim(), CLASSES)),),
     )
-    output = ClassificationOutput(tuple("abcde"), "softmax", 3)
+    output = ClassificationOutput(tuple("abcde"), "softmax", 3, 1.0)
     network = Network(name, {"channels": 3, "classes": CLASSES})
     return Spec(SPEC_VERSION, name, "product", image, output, (graph,), (), network)
 

@@ -41,13 +41,14 @@ def make_model(
         (0.0,),
         (1.0,),
         "full",
+        ("identity",),
     )
     spec = Spec(
         SPEC_VERSION,
         "small",
         "product",
         image,
-        ClassificationOutput(("bag", "hat", "shoe"), "softmax", 3),
+        ClassificationOutput(("bag", "hat", "shoe"), "softmax", 3, 1.0),
         (
             Graph(
                 "main",
@@ -55,7 +56,7 @@ def make_model(
                 (TensorInfo("scores", "float32", (Dim(), 3)),),
             ),
         ),
-        ("colour_order", "layout", "cast", "normalise", "activation"),
+        ("colour_order", "layout", "cast", "normalise", "views", "activation"),
         Network("small_cnn", {}),
     )
     samples = tuple(_sample(seed, offset) for seed in range(2))

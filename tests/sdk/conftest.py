@@ -22,7 +22,7 @@ from sdk.inputs.image import ImageInput
 from sdk.outputs.classification import ClassificationOutput
 from sdk.spec import SPEC_VERSION, Graph, Network, Spec
 
-BAKED = ("colour_order", "layout", "cast", "normalise", "activation")
+BAKED = ("colour_order", "layout", "cast", "normalise", "views", "activation")
 LABELS = ("shirt", "shoe", "bag")
 
 
@@ -39,6 +39,7 @@ def image_input(**changes: object) -> ImageInput:
         mean=(0.5, 0.4, 0.3),
         std=(0.25, 0.5, 1.0),
         jpeg_scaling="full",
+        views=("identity",),
     )
     return replace(plain, **changes)  # type: ignore[arg-type]
 
@@ -54,7 +55,7 @@ def make_spec(batch: Dim | int = Dim(), **changes: object) -> Spec:
         name="product",
         task="product",
         input=image_input(),
-        output=ClassificationOutput(LABELS, "softmax", 2),
+        output=ClassificationOutput(LABELS, "softmax", 2, 1.0),
         graphs=(graph,),
         baked=BAKED,
         network=Network("compact_cnn", {"classes": 3}),

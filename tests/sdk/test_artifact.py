@@ -23,6 +23,7 @@ from sdk.artifact import (
     read_artifact,
     write_artifact,
 )
+from sdk.artifact.evidence import LARGEST_VALUES, SPREAD_VALUES
 from tests.sdk.conftest import make_manifest, make_spec
 
 HEADER = b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
@@ -153,7 +154,7 @@ def test_artifact_manifest_of_another_version_is_refused(tmp_path: Path) -> None
 
     path = tmp_path / "a.trt"
     write_artifact(path, b"plan", replace(make_manifest(make_spec()), version=99))
-    with pytest.raises(SpecError, match="manifest.version: got 99, expected 1"):
+    with pytest.raises(SpecError, match="manifest.version: got 99, expected 2"):
         read_artifact(path)
 
 
@@ -163,6 +164,23 @@ def test_stored_array_round_trip(dtype: str) -> None:
     back = StoredArray.of(array).array()
     assert back.dtype == array.dtype
     np.testing.assert_array_equal(back, array)
+
+
+def test_stored_array_keeps_the_largest_values_of_a_large_one_and_some_of_all() -> None:
+    array = np.random.default_rng(0).random((50, 2000)).astype(np.float32)
+    stored = StoredArray.of(array)
+    kept = stored.array()
+    assert stored.shape == (50, 2000)
+    assert kept.size <= LARGEST_VALUES + SPREAD_VALUES
+    np.testing.assert_array_equal(stored.of_same_place(array), kept)
+    np.testing.assert_array_equal(
+        np.sort(array, axis=None)[-LARGEST_VALUES:], np.sort(kept)[-LARGEST_VALUES:]
+    )
+    assert np.abs(stored.of_same_place(array[:, ::-1]) - kept).max() > 0.5
+    rows = np.zeros_like(array)
+    for row in range(50):
+        rows[row] = row
+    assert set(stored.of_same_place(rows)) == set(range(50)), "every part of the array is looked at"
 
 
 def test_write_artifact_into_a_missing_folder_is_one_line(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ LOGITS = np.array([[1.0, 3.0, 2.0], [0.0, 0.0, 0.0]], np.float32)
 
 
 def output(activation: str = "softmax", top_k: int = 2) -> ClassificationOutput:
-    return ClassificationOutput(("shirt", "shoe", "bag"), activation, top_k)
+    return ClassificationOutput(("shirt", "shoe", "bag"), activation, top_k, 1.0)
 
 
 def samples(count: int) -> list[Sample]:
@@ -97,3 +98,12 @@ def test_result_is_frozen_and_hides_bulk_in_repr() -> None:
     assert "scores=" not in repr(result).replace("RankedLabel", "")
     with pytest.raises(AttributeError):
         result.label = "x"
+
+
+def test_activate_divides_scores_by_the_temperature() -> None:
+    logits = {"scores": np.log(np.array([[0.64, 0.16, 0.04]], np.float32))}
+    warm = replace(output("softmax", 3), temperature=2.0)
+    np.testing.assert_allclose(
+        warm.activate(logits, ())["scores"], [[0.8 / 1.4, 0.4 / 1.4, 0.2 / 1.4]], rtol=1e-6
+    )
+    np.testing.assert_array_equal(warm.activate(logits, ("activation",))["scores"], logits["scores"])

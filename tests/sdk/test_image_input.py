@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from runtimes import SpecError
 from sdk.inputs.image import FILTERS, GOLDEN_LONGEST_PX, ImageInput
 from tests.sdk.conftest import image_input
 
@@ -107,3 +108,25 @@ def test_real_photos_load_in_every_way(shared_data) -> None:  # type: ignore[no-
         for resize, shortest in (("stretch", None), ("letterbox", None), ("shortest", 256)):
             image = image_input(size_wh=(224, 224), resize=resize, shortest_px=shortest)
             assert array_of(image, path).shape == (224, 224, 3)
+
+
+def test_batch_shows_every_view_of_a_picture_the_first_view_first() -> None:
+    plain = image_input(size_wh=(4, 4), views=("identity",))
+    image = image_input(size_wh=(4, 4), views=("identity", "mirror", "flip", "turn"))
+    samples = [
+        image.load(np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)) for seed in (1, 2)
+    ]
+    as_is = plain.batch(samples, ())["image"]
+    found = image.batch(samples, ())["image"]
+    expected = [as_is, as_is[..., ::-1], as_is[..., ::-1, :], as_is[..., ::-1, ::-1]]
+    np.testing.assert_array_equal(found, np.concatenate(expected))
+    assert (image.rows_per_item(()), image.rows_per_item(image.bakeable)) == (4, 1)
+    assert image.batch(samples, image.bakeable)["image"].shape == (2, 4, 4, 3)
+
+
+@pytest.mark.parametrize(
+    "views", [(), ("identity", "identity"), ("sideways",)], ids=["none", "twice", "unknown"]
+)
+def test_image_input_refuses_views(views: tuple[str, ...]) -> None:
+    with pytest.raises(SpecError, match=r"spec.input.views: got .* expected different ones of"):
+        image_input(views=views)

@@ -96,14 +96,12 @@ def test_outputs_are_activated_rows(fake_artifact: Path) -> None:
             predictor.outputs([])
 
 
-def test_predict_with_outputs_keeps_no_pictures(fake_artifact: Path) -> None:
-    seen: list[int] = []
+def test_measuring_batches_keep_no_pictures(fake_artifact: Path) -> None:
     with Predictor(fake_artifact, batch_size=2) as predictor:
-        results, outputs = predictor.predict_with_outputs([picture(i) for i in (0, 1, 2)], seen.append)
-    assert [r.index for r in results] == [0, 1, 2]
-    assert all(r.source is None for r in results)
-    assert outputs["scores"].shape == (3, 3)
-    assert seen == [2, 3]
+        batches = list(predictor.measuring_batches([picture(i) for i in (0, 1, 2)]))
+    assert [[r.index for r in results] for results, _ in batches] == [[0, 1], [2]]
+    assert all(r.source is None for results, _ in batches for r in results)
+    assert [outputs["scores"].shape for _, outputs in batches] == [(2, 3), (1, 3)]
 
 
 def _golden(row: int, shift: float) -> GoldenSample:

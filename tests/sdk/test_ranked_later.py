@@ -22,7 +22,7 @@ RANKED = Classification("bag", 0.5, 2, TOP, SCORES, "picture")
 
 
 def later() -> Classification:
-    output = ClassificationOutput(LABELS, "softmax", 3)
+    output = ClassificationOutput(LABELS, "softmax", 3, 1.0)
     (result,) = output.read({"scores": SCORES[None].copy()}, [Sample({}, "picture", {})])
     return result  # type: ignore[no-any-return]
 

@@ -59,8 +59,8 @@ BAD = {
     "unknown nested key": (_set("input", "gamma", value=2.2), "spec.input: got unknown key 'gamma'"),
     "missing mean": (_drop("input", "mean"), "spec.input: got no key 'mean'"),
     "missing labels": (_drop("output", "labels"), "spec.output: got no key 'labels'"),
-    "newer version": (_set("version", value=3), "spec.version: got 3, expected 2"),
-    "older version": (_set("version", value=1), "spec.version: got 1, expected 2"),
+    "newer version": (_set("version", value=4), "spec.version: got 4, expected 3"),
+    "older version": (_set("version", value=1), "spec.version: got 1, expected 3"),
     "no version": (_drop("version"), "spec.version: got None"),
     "unknown input kind": (_set("input", "kind", value="sonar"), "got kind 'sonar', expected one of"),
     "kind is a list": (_set("input", "kind", value=[]), r"got kind \[\]"),
@@ -140,4 +140,4 @@ def test_spec_batch_reads_the_first_axis(batch: Dim | int, expected: Dim) -> Non
 
 def test_output_top_k_zero_is_refused() -> None:
     with pytest.raises(SpecError, match=r"spec\.output\.top_k: got 0"):
-        replace(ClassificationOutput(("a", "b"), "softmax", 1), top_k=0)
+        replace(ClassificationOutput(("a", "b"), "softmax", 1, 1.0), top_k=0)

@@ -30,6 +30,7 @@ class ImageFolder:
             picture.
     """
 
+    suffixes = SUFFIXES
     channels = "rgb"
     size_wh: tuple[int, int] | None = None
     names_classes = True
@@ -40,7 +41,7 @@ class ImageFolder:
         own = tuple(name for name in SPLITS if name in inside)
         self.splits = own if "train" in own else ("train",)
         self._split_roots = {name: inside[name] for name in own} if "train" in own else {"train": root}
-        self._files = {name: _classes(folder) for name, folder in self._split_roots.items()}
+        self._files = {name: _classes(folder, self.suffixes) for name, folder in self._split_roots.items()}
         self._labels = tuple(sorted(self._files["train"]))
         self._check()
 
@@ -77,7 +78,15 @@ class ImageFolder:
                 )
             for paths in by_class.values():
                 for path in paths:
-                    _require_picture(path)
+                    self.require_picture(path)
+
+    def require_picture(self, path: Path) -> None:
+        """Read a file's header, and refuse what is no picture.
+
+        Raises:
+            DataError: It is none.
+        """
+        _require_picture(path)
 
 
 def _folders(root: Path) -> list[Path]:
@@ -92,15 +101,15 @@ def _folders(root: Path) -> list[Path]:
         ) from error
 
 
-def _classes(root: Path) -> dict[str, list[Path]]:
+def _classes(root: Path, suffixes: tuple[str, ...]) -> dict[str, list[Path]]:
     found = {}
     for folder in _folders(root):
-        pictures = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        pictures = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
         if not pictures:
             raise DataError(
                 f"Class folder {folder.name!r}",
                 got="no pictures",
-                expected=f"at least one of {', '.join(SUFFIXES)}",
+                expected=f"at least one of {', '.join(suffixes)}",
                 fix="Add pictures, or remove the folder.",
             )
         found[folder.name] = pictures

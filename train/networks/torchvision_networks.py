@@ -51,7 +51,7 @@ def mobilenet_v3_large(channels: int, classes: int) -> nn.Module:
 def _build(name: str, channels: int, classes: int) -> nn.Module:
     network = models.get_model(name, weights=None, num_classes=classes)
     if channels != COLOUR_CHANNELS:
-        _replace_first_convolution(network, channels)
+        replace_first_convolution(network, channels)
     return network
 
 
@@ -60,7 +60,8 @@ def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
     return next((name, m) for name, m in network.named_modules() if isinstance(m, nn.Conv2d))
 
 
-def _replace_first_convolution(network: nn.Module, channels: int) -> None:
+def replace_first_convolution(network: nn.Module, channels: int) -> None:
+    """Give the convolution that sees the picture another number of input channels, and fresh weights."""
     name, old = first_convolution(network)
     new = nn.Conv2d(
         channels,

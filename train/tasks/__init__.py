@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from runtimes import UsageError
 
 if TYPE_CHECKING:
+    from sdk.artifact import Artifact
     from train.tasks.base import Task
 
 TASKS: dict[str, str] = {
     "product": "train.tasks.product:ProductTask",
+    "medical": "train.tasks.medical:MedicalTask",
 }
 
 
@@ -26,3 +28,12 @@ def get_task(name: str) -> Task:
     module, _, attribute = TASKS[name].partition(":")
     task: Task = getattr(import_module(module), attribute)()
     return task
+
+
+def task_of(checkpoint: Artifact) -> Task:
+    """The task of a checkpoint, set up as for the run that made it.
+
+    Raises:
+        UsageError: There is none of that name here.
+    """
+    return get_task(checkpoint.spec.task).as_trained(checkpoint.manifest.evidence.facts)

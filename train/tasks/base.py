@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from runtimes import Array, DataError
 from sdk.artifact import Metric
 from sdk.spec import Spec
 
@@ -29,7 +30,8 @@ class Split:
     Attributes:
         name: ``train``, ``val`` or ``test``.
         items: What `Predictor.predict` takes, one entry per sample; indexing loads nothing.
-        targets: What is true of each item, in the task's own form (class indices for classification).
+        targets: What is true of each item, in the task's own form (class indices for classification); empty
+            where nothing is known.
         labels: Class names where the task has classes, else empty.
         sha256: Hash of what the split holds, to tell whether data changed.
     """
@@ -42,6 +44,24 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def require_truth(self, data: Path, what: str) -> None:
+        """Refuse a split whose `targets` are empty: nothing can be learned from it, and no metric measured.
+
+        Args:
+            data: Where it lies, for the message.
+            what: What it is needed for, such as ``pruning``.
+
+        Raises:
+            DataError: It holds no truth.
+        """
+        if not len(self.targets):
+            raise DataError(
+                f"Data {data.name!r}, split {self.name!r}",
+                got="items without labels",
+                expected=f"labelled ones for {what}",
+                fix="Name labelled data with --data.",
+            )
 
 
 class Splits(NamedTuple):
@@ -134,7 +154,7 @@ class Task(ABC):
 
     @abstractmethod
     def measure(self, results: Sequence[Any], split: Split) -> tuple[Metric, ...]:
-        """Metrics of one result per item, the headline first."""
+        """Metrics of one result per item, the headline first; none where the split holds no truth."""
 
     @abstractmethod
     def agreement(self, results: Sequence[Any], others: Sequence[Any]) -> float:
@@ -152,6 +172,26 @@ class Task(ABC):
             DataError: The data cannot be trained on.
             UsageError: The options do not fit the data.
         """
+
+    def calibrated(self, plan: Plan, raw_outputs: Callable[[Split], Mapping[str, Array]]) -> Plan:
+        """The plan with what its spec can only say after training; by default nothing.
+
+        Args:
+            plan: With the chosen epoch's weights.
+            raw_outputs: From a split to what the network gives for it, by name: float32 (V, N, …) for V
+                views of N items.
+        """
+        del raw_outputs
+        return plan
+
+    def as_trained(self, facts: Mapping[str, Any]) -> Task:
+        """The task set up as for the run that made a checkpoint, so that it divides the data in the same way.
+
+        Args:
+            facts: Of the checkpoint's evidence.
+        """
+        del facts
+        return self
 
     def golden_rows(self, split: Split, count: int) -> list[int]:
         """Which items of a split become golden samples: `count`, evenly spread unless overridden."""

@@ -1,4 +1,4 @@
-"""Command-line options of the tasks that name a picture. Their defaults live in `ImageOptions`."""
+"""Command-line options of the tasks that learn from pictures with a class each. Defaults live in their options."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from typing import Any
 # Written out, not imported: their modules load torch, and `--help` must not.
 _LOSSES = ("cross-entropy", "focal")
 _STRATEGIES = ("none", "head-only", "last-blocks", "discriminative")
+_VIEWS = ("mirror", "flip", "turn")
 _AUGMENTATIONS = ("none", "flip", "vertical-flip", "shift", "resized-crop", "colour-jitter")
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ImageOptions`; each default is None: not given."""
+    add_picture_arguments(parser)
+    _add_classes(parser.add_argument_group("classes"))
+
+
+def add_picture_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `PictureOptions`; each default is None: not given."""
     _add_start(parser.add_argument_group("where the network starts"))
     _add_pictures(parser.add_argument_group("pictures"))
-    _add_classes(parser.add_argument_group("classes"))
 
 
 def _add_start(start: Any) -> None:
@@ -56,6 +62,15 @@ def _add_pictures(pictures: Any) -> None:
         choices=("full", "reduced"),
         help="reduced: large JPEG files are decoded at 1/2, 1/4 or 1/8, still twice as large as needed, in "
         "0.15 to 0.6 of the time; see docs/preprocessing.md. Default: full",
+    )
+    pictures.add_argument(
+        "--tta",
+        nargs="+",
+        choices=_VIEWS,
+        metavar="VIEW",
+        help="test-time augmentation: show the network these views of each picture beside the picture "
+        f"itself, in one batch, and average its answers; any of: {', '.join(_VIEWS)}. It stands in the spec, "
+        "so every runtime does it. Default: none",
     )
     pictures.add_argument(
         "--augment",

@@ -41,13 +41,10 @@ TORCHVISION = (
 
 
 @dataclass(frozen=True)
-class ImageOptions:
-    """Options of tasks that name a picture.
+class PictureOptions:
+    """Options of tasks that learn from pictures with one class each, whatever they learn of them.
 
     Attributes:
-        loss: ``cross-entropy`` or ``focal``.
-        label_smoothing: Share of the target spread over all classes, 0..1.
-        weighted_sampling: Draw every class equally often.
         augment: Names from `train.data.augmentation.AUGMENTATIONS`; None is the task's choice.
         pretrained: Start from torchvision's weights.
         weights: Start from this `.safetensors` file.
@@ -56,11 +53,9 @@ class ImageOptions:
         resize: ``stretch``, ``letterbox`` or ``shortest``; None is the data's choice.
         jpeg_scaling: ``full`` or ``reduced``; None is ``full``: then a picture has one answer, whether it
             comes as a JPEG file or as the array that somebody else decoded from it.
+        tta: Views of each picture beside itself whose answers are averaged: ``mirror``, ``flip``, ``turn``.
     """
 
-    loss: str = "cross-entropy"
-    label_smoothing: float = 0.0
-    weighted_sampling: bool = False
     augment: tuple[str, ...] | None = None
     pretrained: bool = False
     weights: Path | None = None
@@ -68,18 +63,37 @@ class ImageOptions:
     image_size: int | None = None
     resize: str | None = None
     jpeg_scaling: str | None = None
+    tta: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        smoothing = self.label_smoothing
-        require("--label-smoothing", smoothing, 0 <= smoothing < 1, "from 0 to below 1")
         size = self.image_size
         require("--image-size", size, size is None or size >= 8, "at least 8 pixels")
-        if self.loss == "focal" and smoothing > 0:
-            raise wrong_pair("--label-smoothing", "it with focal loss", "cross-entropy", "Leave one out.")
         if self.pretrained and self.weights is not None:
             raise wrong_pair("--pretrained and --weights", "both", "one of them", "Leave one out.")
         if self.augment is not None and "none" in self.augment and len(self.augment) > 1:
             raise wrong_pair("--augment", "none with others", "none alone", "Leave none out.")
+
+
+@dataclass(frozen=True)
+class ImageOptions(PictureOptions):
+    """Options of tasks that name a picture.
+
+    Attributes:
+        loss: ``cross-entropy`` or ``focal``.
+        label_smoothing: Share of the target spread over all classes, 0..1.
+        weighted_sampling: Draw every class equally often.
+    """
+
+    loss: str = "cross-entropy"
+    label_smoothing: float = 0.0
+    weighted_sampling: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        smoothing = self.label_smoothing
+        require("--label-smoothing", smoothing, 0 <= smoothing < 1, "from 0 to below 1")
+        if self.loss == "focal" and smoothing > 0:
+            raise wrong_pair("--label-smoothing", "it with focal loss", "cross-entropy", "Leave one out.")
 
 
 class ImageClassificationTask(Task):
@@ -108,7 +122,7 @@ class ImageClassificationTask(Task):
 
     def checked(self, options: TrainOptions) -> TrainOptions:
         """Refuse options that the network cannot honour."""
-        own: ImageOptions = options.task_options
+        own: PictureOptions = options.task_options
         if options.start is not None:
             _require_nothing_beside_start(own)
         fresh = not own.pretrained and own.weights is None and options.start is None
@@ -191,10 +205,15 @@ class ImageClassificationTask(Task):
         return Split(split, images.items, images.targets, images.labels, images.sha256())
 
 
-def _require_nothing_beside_start(own: ImageOptions) -> None:
-    beside = ("pretrained", "weights", "image_size", "resize", "jpeg_scaling")
+def views_of(own: PictureOptions) -> tuple[str, ...]:
+    """What the spec shows the network of each picture."""
+    return ("identity", *dict.fromkeys(own.tta))
+
+
+def _require_nothing_beside_start(own: PictureOptions) -> None:
+    beside = ("pretrained", "weights", "image_size", "resize", "jpeg_scaling", "tta")
     for name in beside:
-        if getattr(own, name) not in (None, False):
+        if getattr(own, name) not in (None, False, ()):
             flag = f"--{name.replace('_', '-')}"
             raise wrong_pair(
                 f"--from and {flag}", "both", "one of them",

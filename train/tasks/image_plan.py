@@ -1,8 +1,8 @@
-"""Network, loss and training set for one run of a task that names a picture."""
+"""Network, loss and training set for one run of a task that learns from pictures with a class each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from runtimes import MAIN_GRAPH, Array, DataError, Dim, TensorInfo
 from runtimes.torch_runtime import build_network, load_network
 from sdk.artifact import Artifact
 from sdk.inputs.image import IMAGE, ImageInput
+from sdk.kinds import OutputKind
 from sdk.outputs.classification import SCORES, ClassificationOutput
 from sdk.spec import SPEC_VERSION, Graph, Network, Spec
 from train.data.augmentation import Augmentation
@@ -30,7 +31,9 @@ from train.options import TrainOptions
 from train.plan import Plan
 from train.start import inherited_facts
 from train.tasks.base import Splits
-from train.tasks.image_classification import COMPACT, ImageOptions
+from train.tasks.image_classification import COMPACT, ImageOptions, PictureOptions
+
+SpecMaker = Callable[[str, ImageInput, TrainOptions, "tuple[str, ...]"], Spec]
 
 TOP_K = 5
 DEFAULT_AUGMENT = ("flip", "shift")
@@ -44,20 +47,42 @@ _FINAL_SIDE_PX = 4
 def make_image_plan(
     task: str, image_input: ImageInput, options: TrainOptions, splits: Splits, start: Artifact | None = None
 ) -> Plan:
+    """Put one run of a classifier together; see `make_picture_plan`."""
+    own: ImageOptions = options.task_options
+    loss = make_loss(own.loss, own.label_smoothing)
+    plan = make_picture_plan(
+        task, image_input, options, splits, start, make_spec=_spec, loss=_TrainingLoss(loss)
+    )
+    weights = _class_weights(np.asarray(splits.train.targets)) if own.weighted_sampling else None
+    return replace(plan, weights=weights, validation_loss=_ValidationLoss(loss))
+
+
+def make_picture_plan(
+    task: str,
+    image_input: ImageInput,
+    options: TrainOptions,
+    splits: Splits,
+    start: Artifact | None,
+    *,
+    make_spec: SpecMaker,
+    loss: Callable[[nn.Module, Any], Mapping[str, Tensor]],
+) -> Plan:
     """Put one run together.
 
     Args:
         task: Name of the task; also that of the spec.
         image_input: How pictures are fed; mean and standard deviation are filled in here.
-        options: Of the run.
+        options: Of the run; their own part is a `PictureOptions`.
         splits: The data.
         start: Checkpoint whose spec and weights are taken as they are.
+        make_spec: Called with task, input, options and labels where there is no `start`.
+        loss: `Plan.loss`.
 
     Raises:
         DataError: A picture cannot be read.
         UsageError: Weights cannot be had, or the network cannot be built.
     """
-    own: ImageOptions = options.task_options
+    own: PictureOptions = options.task_options
     train = splits.train
     names = own.augment if own.augment is not None else DEFAULT_AUGMENT
     augmentation = Augmentation(names, image_input.size_wh, image_input.filter, image_input.channel_count)
@@ -65,19 +90,18 @@ def make_image_plan(
     if start is None:
         image_input = _normalised(image_input, train_set, own)
         train_set.use_input(image_input)
-    spec = start.spec if start is not None else _spec(task, image_input, options, train.labels)
+    spec = start.spec if start is not None else make_spec(task, image_input, options, train.labels)
     network = _network(spec, options) if start is None else load_network(start.program())
     # oneDNN's and cuDNN's convolutions are up to twice as fast in this layout; the numbers are the same.
     network = network.to(memory_format=torch.channels_last)
-    loss = make_loss(own.loss, own.label_smoothing)
     return Plan(
         spec=spec,
         network=network,
         groups=freeze(network, own.freeze),
         train_set=train_set,
-        weights=_class_weights(np.asarray(train.targets)) if own.weighted_sampling else None,
-        loss=_TrainingLoss(loss),
-        validation_loss=_ValidationLoss(loss),
+        weights=None,
+        loss=loss,
+        validation_loss=None,
         splits=splits,
         parent_sha256=None if start is None else start.manifest.payload_sha256,
         facts={} if start is None else inherited_facts(start, keep_zeros=options.keep_zeros),
@@ -110,7 +134,7 @@ class _ValidationLoss:
         return self._loss(logits, torch.tensor(np.asarray(targets), device=logits.device))
 
 
-def _normalised(image_input: ImageInput, train_set: ImageTrainSet, own: ImageOptions) -> ImageInput:
+def _normalised(image_input: ImageInput, train_set: ImageTrainSet, own: PictureOptions) -> ImageInput:
     """Mean and deviation: what pretrained weights expect, else what the training pictures have."""
     if own.pretrained:
         mean, std = IMAGENET_MEAN, IMAGENET_STD
@@ -130,22 +154,39 @@ def _normalised(image_input: ImageInput, train_set: ImageTrainSet, own: ImageOpt
 
 
 def _spec(task: str, image_input: ImageInput, options: TrainOptions, labels: tuple[str, ...]) -> Spec:
+    output = ClassificationOutput(labels, "softmax", min(TOP_K, len(labels)), 1.0)
+    return picture_spec(task, image_input, options, output, SCORES, len(labels))
+
+
+def picture_spec(
+    task: str, image_input: ImageInput, options: TrainOptions, output: OutputKind, name: str, numbers: int
+) -> Spec:
+    """The spec of a network from a picture to a row of numbers.
+
+    Args:
+        task: Name of the task; also that of the spec.
+        image_input: How pictures are fed.
+        options: Of the run.
+        output: How the numbers are read.
+        name: Of the graph's output.
+        numbers: In a row.
+    """
     width, height = image_input.size_wh
     channels = image_input.channel_count
-    arguments: dict[str, Any] = {"channels": channels, "classes": len(labels)}
+    arguments: dict[str, Any] = {"channels": channels, "classes": numbers}
     if options.model == COMPACT:
         arguments["stages"] = max(1, round(np.log2(max(width, height) / _FINAL_SIDE_PX)))
     graph = Graph(
         MAIN_GRAPH,
         (TensorInfo(IMAGE, "float32", (Dim(), channels, height, width)),),
-        (TensorInfo(SCORES, "float32", (Dim(), len(labels))),),
+        (TensorInfo(name, "float32", (Dim(), numbers)),),
     )
     return Spec(
         version=SPEC_VERSION,
         name=task,
         task=task,
         input=image_input,
-        output=ClassificationOutput(labels, "softmax", min(TOP_K, len(labels))),
+        output=output,
         graphs=(graph,),
         baked=(),
         network=Network(options.model, arguments),
@@ -153,7 +194,7 @@ def _spec(task: str, image_input: ImageInput, options: TrainOptions, labels: tup
 
 
 def _network(spec: Spec, options: TrainOptions) -> nn.Module:
-    own: ImageOptions = options.task_options
+    own: PictureOptions = options.task_options
     network: nn.Module = build_network({"name": spec.network.name, "arguments": spec.network.arguments})
     if own.pretrained:
         load_torchvision_weights(network, options.model)

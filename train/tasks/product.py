@@ -10,7 +10,7 @@ from sdk.inputs.image import ImageInput
 from train.data.labelled_images import ImageSource
 from train.data.sources import open_images
 from train.options import TrainOptions
-from train.tasks.image_classification import COMPACT, ImageClassificationTask, ImageOptions
+from train.tasks.image_classification import COMPACT, ImageClassificationTask, PictureOptions, views_of
 
 COMPACT_FOLDER_SIZE_PX = 64
 TORCHVISION_SIZE_PX = 224
@@ -33,7 +33,7 @@ class ProductTask(ImageClassificationTask):
         """Idx files, or a folder per class."""
         return open_images(data)
 
-    def defaults(self, given: Mapping[str, Any], task_options: ImageOptions) -> dict[str, Any]:
+    def defaults(self, given: Mapping[str, Any], task_options: PictureOptions) -> dict[str, Any]:
         """Fresh networks learn fast and long; pretrained ones are moved gently."""
         model = given.get("model", COMPACT)
         if given.get("start") is not None:
@@ -48,7 +48,7 @@ class ProductTask(ImageClassificationTask):
 
     def plan_input(self, source: ImageSource, options: TrainOptions) -> ImageInput:
         """Grey at its own size for idx files, RGB at the network's usual size for folders."""
-        own: ImageOptions = options.task_options
+        own: PictureOptions = options.task_options
         small = options.model == COMPACT
         size_wh = (COMPACT_FOLDER_SIZE_PX,) * 2 if small else (TORCHVISION_SIZE_PX,) * 2
         if own.image_size is not None:
@@ -71,4 +71,5 @@ class ProductTask(ImageClassificationTask):
             mean=(0.0,) * count,
             std=(1.0,) * count,
             jpeg_scaling=own.jpeg_scaling or "full",
+            views=views_of(own),
         )

@@ -22,6 +22,7 @@ def _input(**changes: object) -> ImageInput:
         "channels": "rgb", "size_wh": (16, 16), "resize": "stretch", "shortest_px": None,
         "filter": "bilinear", "pad_colour": (0, 0, 0), "alpha_colour": (0, 0, 0), "scale": 1 / 255,
         "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.4), "jpeg_scaling": "full",
+        "views": ("identity",),
     }  # fmt: skip
     return ImageInput(**{**fields, **changes})  # type: ignore[arg-type]
 

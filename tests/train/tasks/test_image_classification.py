@@ -35,7 +35,7 @@ def spec(quick: Callable[..., TrainOptions]) -> Spec:
 
 
 def _labelled(spec: Spec, *labels: str) -> Spec:
-    return replace(spec, output=ClassificationOutput(labels, "softmax", 2))
+    return replace(spec, output=ClassificationOutput(labels, "softmax", 2, 1.0))
 
 
 @pytest.mark.parametrize("name", TASKS)

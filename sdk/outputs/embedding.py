@@ -1,0 +1,75 @@
+"""Embedding: from a network's last layer to a vector of length one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from runtimes import Array, EngineError, SpecError
+from sdk.kinds import OutputKind, Sample
+from sdk.results.embedding import Embedding
+
+EMBEDDING = "embedding"
+"""Name of the graph output."""
+SMALLEST_SQUARE = 1e-24
+"""A squared length below this counts as this: a vector of zeros stays zeros instead of becoming NaN."""
+
+
+@dataclass(frozen=True)
+class EmbeddingOutput(OutputKind):
+    """How an embedding is read: what is alike lies in the same direction.
+
+    Attributes:
+        dimensions: Numbers in a vector.
+    """
+
+    kind: ClassVar[str] = "embedding"
+    bakeable: ClassVar[tuple[str, ...]] = ("unit_length",)
+
+    dimensions: int
+
+    def __post_init__(self) -> None:
+        if self.dimensions < 2:
+            raise SpecError(
+                "spec.output.dimensions",
+                got=str(self.dimensions),
+                expected="at least 2",
+                fix="Correct the spec.",
+            )
+
+    def activate(self, outputs: Mapping[str, Array], baked: Collection[str]) -> dict[str, Array]:
+        """Vectors of length one: float32 (N, dimensions)."""
+        vectors = outputs[EMBEDDING].astype(np.float32, copy=False)
+        return {EMBEDDING: vectors if "unit_length" in baked else unit_length(vectors)}
+
+    def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:
+        """One `Embedding` per sample.
+
+        Raises:
+            EngineError: A number is NaN or infinite: the model, or its precision, is broken.
+        """
+        # Again: the mean over views of a picture, and what an engine rounds, is shorter than one.
+        vectors = unit_length(outputs[EMBEDDING])
+        if not np.isfinite(vectors).all():
+            raise EngineError(
+                f"Output {EMBEDDING!r}",
+                got="NaN or infinity",
+                expected="finite numbers",
+                fix="Export in fp32, or train again: the network overflows.",
+            )
+        vectors.setflags(write=False)
+        return [Embedding(row, sample.source) for row, sample in zip(vectors, samples, strict=True)]
+
+
+def unit_length(vectors: Array) -> Array:
+    """Vectors scaled to length one, as new float32 of the same shape.
+
+    Args:
+        vectors: float32 (N, dimensions).
+    """
+    squares = np.einsum("nd,nd->n", vectors, vectors)[:, None]
+    scaled: Array = vectors / np.sqrt(np.maximum(squares, np.float32(SMALLEST_SQUARE)))
+    return scaled

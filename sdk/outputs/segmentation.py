@@ -1,0 +1,115 @@
+"""Segmentation: from a map of scores per class to a class per pixel of the original picture."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from runtimes import Array, EngineError, SpecError
+from sdk.inputs.image import IMAGE
+from sdk.kinds import OutputKind, Sample
+from sdk.outputs.map_placing import Placing, placing_of, resized
+from sdk.results.segmentation import UNSEEN, Segmentation
+
+ACTIVATIONS = ("softmax", "none")
+LOGITS = "logits"
+"""Name of the graph output before the activation."""
+PROBABILITIES = "probabilities"
+"""Name of it afterwards."""
+
+
+@dataclass(frozen=True)
+class SegmentationOutput(OutputKind):
+    """How maps of class scores are read.
+
+    Attributes:
+        labels: A name per class, in the order of the maps; at most 255.
+        activation: ``softmax`` over the classes of each pixel, or ``none`` where the maps are final.
+    """
+
+    kind: ClassVar[str] = "segmentation"
+    bakeable: ClassVar[tuple[str, ...]] = ("activation",)
+
+    labels: tuple[str, ...]
+    activation: str
+
+    def __post_init__(self) -> None:
+        different = len(set(self.labels)) == len(self.labels)
+        _require("labels", self.labels, different and 2 <= len(self.labels) <= UNSEEN,
+                 f"2 to {UNSEEN} different names")  # fmt: skip
+        _require("activation", self.activation, self.activation in ACTIVATIONS, f"one of {ACTIVATIONS}")
+
+    def activate(self, outputs: Mapping[str, Array], baked: Collection[str]) -> dict[str, Array]:
+        """Maps as probabilities: float32 (N, classes, h, w)."""
+        if "activation" in baked:
+            return {PROBABILITIES: outputs[PROBABILITIES].astype(np.float32, copy=False)}
+        maps = outputs[LOGITS].astype(np.float32, copy=False)
+        if self.activation == "softmax":
+            maps = np.exp(maps - maps.max(axis=1, keepdims=True))
+            maps /= maps.sum(axis=1, keepdims=True)
+        return {PROBABILITIES: maps}
+
+    def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:
+        """One `Segmentation` per sample, its mask at the size of the original picture.
+
+        Raises:
+            EngineError: A value is NaN: the model, or its precision, is broken.
+        """
+        maps = outputs[PROBABILITIES]
+        smallest = maps.min()
+        if smallest != smallest:  # noqa: PLR0124 - NaN, which min() carries through
+            raise EngineError(
+                f"Output {PROBABILITIES!r}",
+                got="NaN",
+                expected="finite values",
+                fix="Export in fp32, or train again: the network overflows.",
+            )
+        return [
+            Segmentation.of(mask_of(one, sample), self.labels, sample.source)
+            for one, sample in zip(maps, samples, strict=True)
+        ]
+
+
+def mask_of(maps: Array, sample: Sample) -> Array:
+    """The best class of every pixel of the original picture.
+
+    Padding is cut away, the maps are resized bilinearly, and the largest wins; the lower index on a tie.
+    Only classes that win somewhere in the map itself are resized: a picture shows few of many.
+
+    Args:
+        maps: float32 (classes, h, w), of any size with the aspect of the network's input.
+        sample: Where they belong.
+
+    Returns:
+        uint8 (H, W) of the original; `UNSEEN` where the picture was cut before the network saw it.
+    """
+    height, width, _ = sample.arrays[IMAGE].shape
+    placing = placing_of(sample.geometry, (width, height), (maps.shape[2], maps.shape[1]))
+    size_wh = (int(sample.geometry["width"]), int(sample.geometry["height"]))
+    left, top, right, bottom = placing.seen
+    mask = np.full((size_wh[1], size_wh[0]), UNSEEN, np.uint8)
+    mask[top:bottom, left:right] = _winners(maps, placing)
+    return mask
+
+
+def _winners(maps: Array, placing: Placing) -> Array:
+    candidates = np.unique(maps.argmax(axis=0))
+    left, top, right, bottom = placing.seen
+    ids = np.full((bottom - top, right - left), candidates[0], np.uint8)
+    if len(candidates) == 1:
+        return ids
+    best = resized(maps[candidates[0]], placing)
+    for index in candidates[1:]:
+        values = resized(maps[index], placing)
+        better = values > best
+        ids[better] = index
+        np.maximum(best, values, out=best)
+    return ids
+
+
+def _require(name: str, value: object, holds: bool, expected: str) -> None:
+    if not holds:
+        raise SpecError(f"spec.output.{name}", got=repr(value), expected=expected, fix="Correct the spec.")
