@@ -12,8 +12,8 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from export.bakers import boxes, classification, embedding, image, segmentation
-from runtimes import SpecError, TensorInfo
+from export.bakers import arrays, boxes, classification, embedding, image, segmentation
+from runtimes import Dim, SpecError, TensorInfo
 from sdk.spec import Graph, Spec
 
 if TYPE_CHECKING:
@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 InputBaker = Callable[["nn.Module", Spec, bool], tuple["nn.Module", "nn.Module", tuple[TensorInfo, ...]]]
 OutputBaker = Callable[[Spec], tuple["nn.Module", tuple[TensorInfo, ...]]]
 
-INPUT_BAKERS: dict[str, InputBaker] = {"image": image.bake_input, "dicom": image.bake_input}
+INPUT_BAKERS: dict[str, InputBaker] = {
+    "arrays": arrays.bake_input,
+    "dicom": image.bake_input,
+    "image": image.bake_input,
+}
 OUTPUT_BAKERS: dict[str, OutputBaker] = {
+    "arrays": arrays.bake_output,
+    "box_rows": arrays.bake_output,
     "candidate_boxes": boxes.bake_candidates,
     "classification": classification.bake_output,
     "embedding": embedding.bake_output,
@@ -94,7 +100,7 @@ def example_input(spec: Spec, batch: int) -> tuple[Tensor, ...]:
 
     Args:
         spec: The spec of the module that is to be traced.
-        batch: Extent of the first axis.
+        batch: Extent of the first axis, where that is open.
     """
     import numpy as np
     import torch
@@ -102,7 +108,35 @@ def example_input(spec: Spec, batch: int) -> tuple[Tensor, ...]:
     generator = np.random.default_rng(0)
     tensors = []
     for info in spec.graph().inputs:
-        shape = (batch, *(extent if isinstance(extent, int) else extent.min for extent in info.shape[1:]))
+        shape = [_example_extent(extent, at, batch) for at, extent in enumerate(info.shape)]
         values = generator.integers(0, 255, shape) if info.dtype == "uint8" else generator.random(shape)
         tensors.append(torch.from_numpy(values.astype(info.dtype)))
     return tuple(tensors)
+
+
+def open_axes(spec: Spec, batch: Any) -> tuple[dict[int, Any], ...]:
+    """Which axes of the main graph's inputs vary, as `torch.export` takes it.
+
+    Args:
+        spec: The spec of the module that is to be traced.
+        batch: The dimension that stands for the first axis, where that is open.
+    """
+    from torch.export import Dim as TorchDim
+
+    return tuple(
+        {
+            at: batch if at == 0 else TorchDim.DYNAMIC(min=extent.min, max=extent.max)
+            for at, extent in enumerate(info.shape)
+            if isinstance(extent, Dim)
+        }
+        for info in spec.graph().inputs
+    )
+
+
+def _example_extent(extent: int | Dim, at: int, batch: int) -> int:
+    """A first axis is the batch. Others are traced at no less than 3: at 0 and 1 `torch.export` takes the
+    extent for a constant, and at 2 it might be taken for that of the batch.
+    """
+    if isinstance(extent, int):
+        return extent
+    return batch if at == 0 else max(extent.min, min(3, extent.max or 3))

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from export.calibration import CalibrationSet
+from export.data_dependent import require_holdable
 from export.layers import layers_of, require_layers
 from export.lowering import Lowered, Request, lowering_for
 from export.recipe import Recipe
 from runtimes.torch_runtime import load_network
-from sdk.artifact import NOT_RUN, Artifact, Evidence, Manifest, write_artifact
+from sdk.artifact import NOT_RUN, Artifact, Evidence, GoldenSample, Manifest, write_artifact
 from sdk.artifact.provenance import now_utc, versions_of
+from sdk.predictor import Predictor
+from sdk.spec import Spec
 
 _PACKAGES = (
     "edgewright",
@@ -68,18 +71,33 @@ def lower_candidate(
     """
     network = load_network(checkpoint.program())
     require_layers(network, recipe.keep, "--keep")
+    require_holdable(network, target, recipe)
     lowering = lowering_for(target)
     room = len(checkpoint.manifest.to_bytes()) + _EVIDENCE_ROOM + _LAYER_ROOM * len(layers_of(network))
     lowered = lowering.lower(network, checkpoint.spec, Request(recipe, max_batch, room, calibration))
     manifest = Manifest(
         version=checkpoint.manifest.version,
         spec=lowered.spec,
-        samples=checkpoint.manifest.samples,
+        samples=_golden(checkpoint, lowered.spec),
         evidence=_evidence(checkpoint, recipe, lowered, tolerance),
         payload_sha256="",
     )
     path = folder / artifact_name(checkpoint, recipe, lowering.suffix)
     return write_artifact(path, lowered.payload, manifest)
+
+
+def _golden(checkpoint: Artifact, spec: Spec) -> tuple[GoldenSample, ...]:
+    """The checkpoint's golden samples; made again where the artifact's graph gives something else."""
+    samples, kind = checkpoint.manifest.samples, checkpoint.spec.output
+    if not samples or type(kind) is type(spec.output):
+        return samples
+    items = [sample.item() for sample in samples]
+    with Predictor(checkpoint.path) as predictor:
+        outputs = kind.seen_as(spec.output, predictor.outputs(items))
+    return tuple(
+        GoldenSample.of(item, {name: array[row] for name, array in outputs.items()})
+        for row, item in enumerate(items)
+    )
 
 
 def _evidence(checkpoint: Artifact, recipe: Recipe, lowered: Lowered, tolerance: float) -> Evidence:

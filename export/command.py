@@ -28,7 +28,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.recipe import CALIBRATORS, GRANULARITIES, PRECISIONS, Recipe
+from export.recipe import CALIBRATORS, GRANULARITIES, HOST, PRECISIONS, SUPPRESSORS, Recipe
 
 if TYPE_CHECKING:
     from export.pipeline import Exported
@@ -67,6 +67,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=8,
         metavar="N",
         help="largest batch of engines that plan memory ahead (pte, trt); default: 8",
+    )
+    parser.add_argument(
+        "--nms",
+        default=HOST,
+        choices=SUPPRESSORS,
+        help="for boxes: who suppresses those that overlap, the host or (onnx only) the graph; default: host",
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help="default: the checkpoint's folder")
     parser.add_argument("--overwrite", action="store_true", help="replace artifacts that are there already")
@@ -133,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
     from export.progress import progress_bars
 
     keep = tuple(name.strip() for name in args.keep.split(",") if name.strip())
-    recipe = Recipe(args.precision, args.calibrator, args.granularity, keep)
+    recipe = Recipe(args.precision, args.calibrator, args.granularity, keep, args.nms)
     with progress_bars() as progress:
         done = export_artifacts(
             args.checkpoint,

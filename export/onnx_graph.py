@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from export.bake import bake, example_input
+from export.bake import bake, example_input, open_axes
+from export.data_dependent import data_dependent_operators, trace_script
 from runtimes import EngineError
 from runtimes.errors import first_line
 from sdk.spec import Spec
@@ -45,6 +46,10 @@ def trace_onnx(network: nn.Module, spec: Spec, *, fold: bool = True) -> tuple[by
     Raises:
         EngineError: The exporter refuses the network.
     """
+    if data_dependent_operators(network):
+        module, baked_spec = bake(network, spec, fold=False)  # folding looks at a trace of torch.export
+        with _quiet():
+            return trace_script(module, baked_spec, example_input(baked_spec, batch=1))
     module, baked_spec = bake(network, spec, fold=fold)
     graph = baked_spec.graph()
     inputs = example_input(baked_spec, batch=2)
@@ -57,7 +62,7 @@ def trace_onnx(network: nn.Module, spec: Spec, *, fold: bool = True) -> tuple[by
                 dynamo=True,
                 input_names=[info.name for info in graph.inputs],
                 output_names=[info.name for info in graph.outputs],
-                dynamic_shapes=(tuple({0: batch} for _ in inputs),),
+                dynamic_shapes=(open_axes(baked_spec, batch),),
                 external_data=False,
                 verbose=False,
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from export.box_suppression import require_suppressible
 from export.calibration import CalibrationChoice, CalibrationSet, choose_calibration
 from export.candidate import DEFAULT_MAX_BATCH, lower_candidate
 from export.gate import COMPRESSED_MAX_DROP, DEFAULT_BUDGETS, Budget
@@ -16,7 +17,7 @@ from export.origin import find_origin
 from export.progress import epochs_as_steps
 from export.prove import Measured, Progress, measure
 from export.pruning import prune_checkpoint
-from export.recipe import INT8, Recipe
+from export.recipe import GRAPH, INT8, Recipe
 from export.run_data import data_of_run
 from runtimes import UsageError
 from sdk.artifact import Artifact, Evidence, Metric, read_artifact, write_artifact
@@ -70,6 +71,7 @@ def export_artifacts(
     max_batch: int = DEFAULT_MAX_BATCH,
     overwrite: bool = False,
     progress: Progress | None = None,
+    task: Task | None = None,
 ) -> list[Exported]:
     """Export a checkpoint to one or more targets. Either all are written, or none.
 
@@ -89,6 +91,7 @@ def export_artifacts(
         max_batch: Largest batch of engines that plan their memory ahead.
         overwrite: Replace artifacts that are there already.
         progress: Called as ``progress(what, done, total)``.
+        task: What measures; None for the one that the checkpoint names.
 
     Returns:
         What was written, in the order of `targets`.
@@ -109,7 +112,7 @@ def export_artifacts(
     origin = find_origin(source, Path(parent) if parent is not None else None)
     with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch_name:
         scratch = Path(scratch_name)
-        task = task_of(source)
+        task = task or task_of(source)
         split = task.load_split(data, task.proof_split(data), source.spec)
         calibrated = _calibration(calibration, recipe, task, data, split, spec=source.spec)
         if prune is not None and pruned_name is not None:
@@ -141,6 +144,8 @@ def _plan(
     if mixed and recipe.precision != INT8:
         raise UsageError("Option --mixed", got=f"it with --precision {recipe.precision}",
                          expected=f"--precision {INT8}", fix="Leave it out.")  # fmt: skip
+    if recipe.nms == GRAPH:
+        require_suppressible(targets, source.spec)
     return lowerings_for(targets, recipe.precision)
 
 

@@ -76,6 +76,7 @@ def compare(candidate: Measured, reference: Measured, task: Task) -> Parity:
     for start in range(0, count, _ROWS):
         rows = slice(start, start + _ROWS)
         found, expected = ({k: a[rows] for k, a in m.outputs.items()} for m in (candidate, reference))
+        expected = reference.kind.seen_as(candidate.kind, expected)
         worst = max(worst, candidate.kind.difference(found, expected))
     return Parity(worst, task.agreement(candidate.results, reference.results), count)
 

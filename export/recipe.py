@@ -19,6 +19,10 @@ CALIBRATORS = (MINMAX, PERCENTILE, ENTROPY, MSE)
 PER_CHANNEL, PER_TENSOR = "per-channel", "per-tensor"
 GRANULARITIES = (PER_CHANNEL, PER_TENSOR)
 
+HOST, GRAPH = "host", "graph"
+SUPPRESSORS = (HOST, GRAPH)
+"""Who suppresses overlapping boxes."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -31,18 +35,22 @@ class Recipe:
         calibrator: How ``int8`` chooses an activation's range, one of `CALIBRATORS`.
         granularity: One scale per output channel of a weight, or one per weight.
         keep: Layers that stay in fp32: dotted module names in the checkpoint's network.
+        nms: ``graph`` puts the suppression of overlapping boxes into the graph (ONNX only); ``host`` leaves
+            it to `Predictor`.
     """
 
     precision: str = FP32
     calibrator: str = MSE
     granularity: str = PER_CHANNEL
     keep: tuple[str, ...] = ()
+    nms: str = HOST
 
     def __post_init__(self) -> None:
         for option, value, known in (
             ("--precision", self.precision, PRECISIONS),
             ("--calibrator", self.calibrator, CALIBRATORS),
             ("--granularity", self.granularity, GRANULARITIES),
+            ("--nms", self.nms, SUPPRESSORS),
         ):
             if value not in known:
                 raise UsageError(
@@ -66,12 +74,15 @@ class Recipe:
 
     @property
     def label(self) -> str:
-        """What file names say: empty for fp32, else such as ``_int8`` or ``_int8weights``."""
-        return "" if self.precision == FP32 else "_" + self.precision.replace("-", "")
+        """What file names say: empty for fp32, else such as ``_int8`` or ``_int8weights``, ``_int8_nms``."""
+        precision = "" if self.precision == FP32 else "_" + self.precision.replace("-", "")
+        return precision + ("_nms" if self.nms == GRAPH else "")
 
     def to_json(self) -> dict[str, Any]:
         """For an artifact's evidence."""
         tree: dict[str, Any] = {"precision": self.precision}
         if self.precision == INT8:
             tree |= {"calibrator": self.calibrator, "granularity": self.granularity, "keep": list(self.keep)}
+        if self.nms == GRAPH:
+            tree["nms"] = GRAPH
         return tree

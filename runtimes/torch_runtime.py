@@ -45,6 +45,11 @@ class TorchRuntime(Runtime):
         self.inputs, self.outputs = program.inputs, program.outputs
         self._version = torch.__version__
 
+    @property
+    def network(self) -> Any:
+        """The `torch.nn.Module` itself, for what arrays cannot tell, such as gradients."""
+        return self._network
+
     def report(self) -> dict[str, Any]:
         """Engine, version and device."""
         return {"engine": self.name, "version": self._version, "device": str(self._device)}

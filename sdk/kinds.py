@@ -25,6 +25,7 @@ INPUT_KINDS: dict[str, str] = {
 }
 OUTPUT_KINDS: dict[str, str] = {
     "arrays": "sdk.outputs.arrays:ArraysOutput",
+    "box_rows": "sdk.outputs.box_rows:BoxRowsOutput",
     "candidate_boxes": "sdk.outputs.boxes:CandidateBoxesOutput",
     "classification": "sdk.outputs.classification:ClassificationOutput",
     "segmentation": "sdk.outputs.segmentation:SegmentationOutput",
@@ -107,7 +108,7 @@ class InputKind(Kind):
         return 1
 
     def batch_of(self, inputs: Sequence[TensorInfo]) -> Dim:
-        """How many items one call of a graph with these inputs takes: what the first axis of the first allows."""
+        """How many items one call of a graph with these inputs takes: by the first axis of the first."""
         extent = inputs[0].shape[0]
         return extent if isinstance(extent, Dim) else Dim(extent, extent)
 
@@ -132,6 +133,10 @@ class OutputKind(Kind):
     def measuring(self) -> OutputKind:
         """What metrics are measured through: this kind, unless results leave out what a metric needs."""
         return self
+
+    def seen_as(self, kind: OutputKind, outputs: dict[str, Array]) -> dict[str, Array]:  # noqa: ARG002
+        """Activated outputs as `kind` has them, which may leave less to be done to the host than this one."""
+        return outputs
 
     def difference(self, outputs: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
         """How far activated outputs are from those expected: the largest absolute difference.

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from runtimes import Array, Runtime, SpecError, UsageError, open_runtime
+from runtimes import Array, EdgewrightError, Runtime, SpecError, UsageError, open_runtime
 from sdk.artifact import Artifact, Manifest
-from sdk.artifact.opened import opened_artifact
+from sdk.artifact.opened import carries_no_contract, opened_artifact
 from sdk.kinds import Sample
 from sdk.spec import Spec
 
 if TYPE_CHECKING:
     from sdk.bench.record import BenchRun
+    from sdk.results import Explanation
     from sdk.stream import Stream
 
 DEFAULT_BATCH = 32
@@ -51,6 +52,9 @@ class Predictor:
 
     Args:
         path: A file ending in ``.onnx``, ``.pte``, ``.trt``, ``.engine`` or ``.safetensors``.
+        spec: For a file that another tool wrote: how it is fed and read, as a `Spec`, its JSON data, or a
+            JSON file; see docs/bring-your-own.md. Without one, an `.onnx` or `.engine` that carries no
+            contract is opened as its exporter's own notes say (Ultralytics), else as plain arrays.
         batch_size: Most items in one call of the graph, for lists. Default: `DEFAULT_BATCH`, or less
             where the artifact takes fewer.
         **runtime_options: The adapter's own options, such as ``threads=2``.
@@ -63,14 +67,25 @@ class Predictor:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, batch_size: int | None = None, **runtime_options: Any
+        self,
+        path: str | os.PathLike[str],
+        *,
+        spec: Spec | Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        batch_size: int | None = None,
+        **runtime_options: Any,
     ) -> None:
-        with opened_artifact(path) as (self._artifact, program):
-            self._batch_size = self._pick_batch_size(batch_size)
-            self._runtime = open_runtime(self._artifact.suffix, program, **runtime_options)
+        if spec is not None or carries_no_contract(path):
+            from sdk.foreign.opening import open_foreign
+
+            self._artifact, self._runtime = open_foreign(path, spec, runtime_options)
+        else:
+            with opened_artifact(path) as (self._artifact, program):
+                self._batch_size = self._pick_batch_size(batch_size)  # before the engine takes its time
+                self._runtime = open_runtime(self._artifact.suffix, program, **runtime_options)
         try:
+            self._batch_size = self._pick_batch_size(batch_size)
             _require_same_interface(self._artifact, self._runtime)
-        except SpecError:
+        except EdgewrightError:
             self._runtime.close()
             raise
 
@@ -91,7 +106,7 @@ class Predictor:
 
     @property
     def runtime(self) -> Runtime:
-        """The engine behind it, for raw arrays: ``predictor.runtime.run({...})``."""
+        """The engine behind it."""
         return self._runtime
 
     @property
@@ -117,6 +132,18 @@ class Predictor:
             return [result for results in self._results(item) for result in results]
         return next(self._results([item]))[0]
 
+    def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Raw arrays through the graph, nothing done to them before or after.
+
+        Args:
+            arrays: One per input of the graph, under its own name and with its dtype and shape.
+
+        Raises:
+            InputError: A name, dtype, shape or value does not fit.
+            EngineError: The engine failed, or the predictor is closed.
+        """
+        return self._runtime.run(arrays)
+
     def prepare(self, items: Sequence[Any]) -> tuple[dict[str, Array], list[Sample]]:
         """The first third of `predict`, for measuring it: items to the arrays that `runtime.run` takes.
 
@@ -130,7 +157,7 @@ class Predictor:
         spec = self.spec
         samples = [spec.input.load(item) for item in items]
         missing = max(0, spec.batch.min - len(samples))
-        return spec.input.batch(samples + samples[-1:] * missing, spec.baked), samples
+        return spec.fed(spec.input.batch(samples + samples[-1:] * missing, spec.baked)), samples
 
     def finish(self, outputs: dict[str, Array], samples: Sequence[Sample]) -> list[Any]:
         """The last third of `predict`: what `runtime.run` gave to one result per sample of `prepare`.
@@ -190,6 +217,12 @@ class Predictor:
                 }
                 worst = max(worst, self.spec.output.difference(found, expected))
         return Verification(worst, self.manifest.evidence.tolerance, len(golden))
+
+    def explain(self, item: Any, label: str | None = None) -> Explanation:
+        """Which parts of one picture speak for a label; None is the answer. See `sdk.explain.explain`."""
+        from sdk.explain import explain
+
+        return explain(self, item, label)
 
     def stream(
         self,

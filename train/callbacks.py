@@ -16,6 +16,9 @@ from torch import nn
 from sdk.atomic_write import atomic_write
 from train.qat import weights_of
 
+VALIDATION_LOSS = "val_loss"
+"""Under this name `train.module.TaskModule` logs it."""
+
 
 class History(Callback):
     """Keeps every epoch's figures, across resumptions.
@@ -56,7 +59,8 @@ class EpochCheckpoint(Checkpoint):
     """Writes the weights of the best epoch and the full state of the last one.
 
     Lightning's own `ModelCheckpoint` writes the last state only when the monitored value improved, which
-    would send a resumed run back to its best epoch.
+    would send a resumed run back to its best epoch. Of epochs that score alike, as happens on small sets, the
+    one with the lowest validation loss is best, and the first where there is none.
 
     Args:
         best: File for the network's weights of the best epoch.
@@ -68,6 +72,7 @@ class EpochCheckpoint(Checkpoint):
     def __init__(self, best: Path, last: Path, metric: str, mode: str) -> None:
         self.best_epoch = 0
         self.best_score = -math.inf if mode == "max" else math.inf
+        self._best_loss: float | None = None
         self._best, self._last = best, last
         self._metric = metric
         self._sign = 1.0 if mode == "max" else -1.0
@@ -75,18 +80,26 @@ class EpochCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Best first: killed between the two, the run repeats the epoch and writes the same best again."""
         score = float(trainer.callback_metrics[self._metric])
-        if self._sign * score > self._sign * self.best_score:
-            self.best_score, self.best_epoch = score, trainer.current_epoch + 1
+        logged = trainer.callback_metrics.get(VALIDATION_LOSS)
+        loss = None if logged is None else float(logged)
+        if self._is_better(score, loss):
+            self.best_score, self._best_loss, self.best_epoch = score, loss, trainer.current_epoch + 1
             atomic_write(self._best, weights_bytes(pl_module.network))
         trainer.save_checkpoint(self._last)
 
+    def _is_better(self, score: float, loss: float | None) -> bool:
+        if score == self.best_score:
+            return loss is not None and self._best_loss is not None and loss < self._best_loss
+        return self._sign * score > self._sign * self.best_score
+
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
-        return {"best_epoch": self.best_epoch, "best_score": self.best_score}
+        return {"best_epoch": self.best_epoch, "best_score": self.best_score, "best_loss": self._best_loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From the checkpoint."""
         self.best_epoch, self.best_score = state_dict["best_epoch"], state_dict["best_score"]
+        self._best_loss = state_dict["best_loss"]
 
 
 class ResumableEarlyStopping(EarlyStopping):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runtimes import Array
+from sdk.outputs.nms import iou_matrix
 
 if TYPE_CHECKING:
     from sdk.results import Detections
@@ -41,11 +41,3 @@ def _agreement(one: Detections, other: Detections) -> float:
             matched += float(one.scores[row] + other.scores[partner])
     return matched / total
 
-
-def iou_matrix(boxes_xyxy: Array, others_xyxy: Array) -> Array:
-    """Intersection over union of every pair, float64 (n, m)."""
-    one, other = boxes_xyxy.astype(np.float64)[:, None], others_xyxy.astype(np.float64)[None]
-    inner = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
-    shared = inner.clip(min=0).prod(axis=-1)
-    areas = ((box[..., 2:] - box[..., :2]).clip(min=0).prod(axis=-1) for box in (one, other))
-    return shared / np.maximum(sum(areas) - shared, 1e-12)

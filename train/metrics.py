@@ -90,3 +90,14 @@ def confusion(predicted: Array, targets: Array, classes: int) -> Array:
 
     matrix = multiclass_confusion_matrix(torch.from_numpy(predicted), torch.from_numpy(targets), classes)
     return matrix.numpy()
+
+
+def mean_interval(values: Array) -> tuple[float, float]:
+    """95 % interval of the mean of many shares 0..1, from their deviation (normal approximation).
+
+    Args:
+        values: float64 (N,), N at least 1.
+    """
+    mean = float(values.mean())
+    half = Z_95 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 1.0
+    return max(0.0, mean - half), min(1.0, mean + half)

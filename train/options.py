@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,18 @@ def require(option: str, value: object, holds: bool, expected: str) -> None:
     """Raise `UsageError` unless `holds`."""
     if not holds:
         raise UsageError(f"Option {option}", got=repr(value), expected=expected, fix="Correct the value.")
+
+
+def summed(option: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The names in a sum such as ``cross-entropy+dice``.
+
+    Raises:
+        UsageError: One is not `known`, or stands there twice.
+    """
+    names = tuple(text.split("+"))
+    holds = set(names) <= set(known) and len(set(names)) == len(names)
+    require(option, text, holds, f"one of {', '.join(known)}, or several with + between them")
+    return names
 
 
 def wrong_pair(options: str, got: str, expected: str, fix: str) -> UsageError:

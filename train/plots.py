@@ -6,6 +6,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from runtimes import Array
 
 if TYPE_CHECKING:
@@ -47,6 +49,35 @@ def confusion_matrix_png(matrix: Array, labels: Sequence[str], title: str) -> by
     return _png(figure)
 
 
+def reliability_png(confidences: Array, right: Array, title: str, bins: int = 10) -> bytes:
+    """A reliability diagram: how often answers are right, by how sure they are.
+
+    Args:
+        confidences: Probability of each answer, (N,).
+        right: Whether it is right, bool (N,).
+        title: Above the picture.
+        bins: Of equal width.
+    """
+    from matplotlib.figure import Figure
+
+    which = np.minimum((confidences * bins).astype(int), bins - 1)
+    counts = np.bincount(which, minlength=bins)
+    there = counts > 0
+    sure = np.bincount(which, confidences, bins)[there] / counts[there]
+    accuracy = np.bincount(which, right, bins)[there] / counts[there]
+    figure = Figure(figsize=(5.0, 5.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    centres = (np.flatnonzero(there) + 0.5) / bins
+    upper.bar(centres, accuracy, 1 / bins, color="tab:blue", edgecolor="white", label="share that is right")
+    upper.plot(sure, accuracy, "o", color="tab:orange", ms=5, label="at the mean probability of the bin")
+    upper.plot((0, 1), (0, 1), "--", color="grey", lw=1, label="as often right as it says")
+    upper.set(ylabel="share that is right", title=title, xlim=(0, 1), ylim=(0, 1.02))
+    upper.legend(loc="upper left", fontsize=8)
+    lower.bar(centres, counts[there], 1 / bins, color="lightsteelblue", edgecolor="white")
+    lower.set(xlabel="probability of the answer", ylabel="answers")
+    return _png(figure)
+
+
 def curves_png(history: Sequence[Mapping[str, Any]], metric: str) -> bytes:
     """Loss and headline metric over the epochs.
 
@@ -69,6 +100,25 @@ def curves_png(history: Sequence[Mapping[str, Any]], metric: str) -> bytes:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
+    return _png(figure)
+
+
+def precision_recall_png(curves: Mapping[str, tuple[Array, Array]], title: str) -> bytes:
+    """Precision over recall.
+
+    Args:
+        curves: Recall and precision, float (n,) each, by name.
+        title: Above the picture.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    for name, (recall, precision) in curves.items():
+        axes.plot(recall, precision, lw=1.5, label=name[:_LONGEST_LABEL])
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02), title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
     return _png(figure)
 
 

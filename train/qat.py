@@ -121,7 +121,9 @@ def with_quantisation(plan: Plan, options: TrainOptions) -> Plan:
         # What the loss learns itself is no part of the network, and stays.
         replace(
             group,
-            parameters=tuple(aware.parameter_of(names[id(p)]) if id(p) in names else p for p in group.parameters),
+            parameters=tuple(
+                aware.parameter_of(names[id(p)]) if id(p) in names else p for p in group.parameters
+            ),
         )
         for group in plan.groups
     ]

@@ -11,7 +11,8 @@ class Baked(nn.Module):
     """Prelude, network and head in a row.
 
     Attributes:
-        prelude: From what the host delivers to what the network takes, always in fp32.
+        prelude: From what the host delivers to what the network takes (a tensor, or a tuple of them), always
+            in fp32.
         network: The checkpoint's network, called once.
         head: From what the network gives (a tensor, or a tuple of them) to what results are read from, one
             tensor or a tuple in the order of the graph's outputs, always in fp32.
@@ -25,7 +26,8 @@ class Baked(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Any:
         """Run all three."""
-        return self.head(self.network(self.prelude(*inputs)))
+        fed = self.prelude(*inputs)
+        return self.head(self.network(*fed) if isinstance(fed, tuple) else self.network(fed))
 
 
 class AveragingHead(nn.Module):

@@ -13,7 +13,7 @@ from export.bake import bake
 from export.lowering import Lowered, Lowering, Request
 from export.quantization.executorch_routes import Route, take_route
 from export.recipe import ENTROPY, FP32, INT4_WEIGHTS, INT8, INT8_DYNAMIC, PERCENTILE
-from runtimes import EdgewrightError, EngineError, EngineMissingError, Program, UsageError
+from runtimes import Dim, EdgewrightError, EngineError, EngineMissingError, Program, UsageError
 from runtimes.errors import first_line
 from runtimes.executorch_runtime import ALL_NODES, DELEGATED_NODES, ExecuTorchRuntime
 from sdk.artifact import pte_file
@@ -58,7 +58,9 @@ class ExecuTorchLowering(Lowering):
                     expected="a network ExecuTorch can lower",
                     fix="See the message, or export to another runtime.",
                 ) from error
-        _require_batch(payload, request.max_batch)
+        first = baked_spec.graph().inputs[0].shape[:1]
+        if any(isinstance(extent, Dim) for extent in first):
+            _require_batch(payload, request.max_batch)
         bounded = baked_spec.with_max_batch(request.max_batch)
         return Lowered(payload, bounded, route.precision, facts, route.calibration)
 

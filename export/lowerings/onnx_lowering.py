@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from export.box_suppression import add_suppression
 from export.half import lower_to_half
 from export.lowering import Lowered, Lowering, Request
 from export.onnx_graph import lower_to_onnx
@@ -14,7 +15,7 @@ from export.quantization.onnx_dynamic import quantize_dynamic_graph
 from export.quantization.onnx_int8 import lower_int8_for_cpu
 from export.quantization.onnx_precision import node_precisions, weight_types
 from export.quantization.onnx_weights import store_weights_as_int4, store_weights_as_int8
-from export.recipe import FP16, FP32, INT4_WEIGHTS, INT8, INT8_DYNAMIC, INT8_WEIGHTS
+from export.recipe import FP16, FP32, GRAPH, INT4_WEIGHTS, INT8, INT8_DYNAMIC, INT8_WEIGHTS
 from sdk.spec import Spec
 
 
@@ -38,6 +39,8 @@ class OnnxLowering(Lowering):
             payload, baked_spec = lower_to_onnx(network, spec)
             payload = _shrink(payload, recipe.precision, recipe.granularity)
         record = {**_precision_record(payload, recipe.precision), **details}
+        if recipe.nms == GRAPH:
+            payload, baked_spec = add_suppression(payload, baked_spec)
         return Lowered(payload, baked_spec, record, calibration=calibration)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from export.bake import example_input
+from export.bake import example_input, open_axes
 from export.lowering import Request
 from export.quantization.executorch_int8 import (
     calibration_batches,
@@ -70,10 +70,8 @@ def take_route(module: nn.Module, spec: Spec, request: Request, *, weight_bits: 
 def export_program(module: nn.Module, spec: Spec, max_batch: int) -> Any:
     """Trace with a batch from 1 to `max_batch`."""
     inputs = example_input(spec, batch=min(2, max_batch))
-    if max_batch == 1:
-        return torch.export.export(module, inputs)
-    batch = torch.export.Dim("batch", min=1, max=max_batch)
-    shapes: tuple[Any, ...] = tuple({0: batch} for _ in inputs)
+    batch = torch.export.Dim("batch", min=1, max=max_batch) if max_batch > 1 else None
+    shapes: tuple[Any, ...] = open_axes(spec, batch)
     # `Baked` takes `*inputs`, one argument of many parts; a graph traced from it takes them one by one.
     flat = isinstance(module, torch.fx.GraphModule)
     return torch.export.export(module, inputs, dynamic_shapes=shapes if flat else (shapes,))

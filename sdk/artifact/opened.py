@@ -32,6 +32,23 @@ _CHUNK_BYTES = 1 << 22
 import may hold for 20 ms, and large ones cost page faults."""
 
 
+def carries_no_contract(path: str | os.PathLike[str]) -> bool:
+    """Whether another tool wrote a file that can be used all the same: an `.onnx` without our seal at its
+    end, or an `.engine` or `.trt` that begins with a JSON note instead of our frame.
+    """
+    path, suffix = Path(path), Path(path).suffix.lower()
+    if suffix not in (".onnx", ".engine", ".trt"):
+        return False
+    try:
+        with path.open("rb", buffering=0) as file:
+            if suffix != ".onnx":
+                return file.read(5)[4:] == b"{"
+            size = os.fstat(file.fileno()).st_size
+            return onnx_file.contract_length(_read_end(file.fileno(), size, onnx_file.SEAL_BYTES)) is None
+    except (OSError, ValueError):
+        return False  # whoever opens it says what is wrong with it
+
+
 @contextmanager
 def opened_artifact(path: str | os.PathLike[str]) -> Iterator[tuple[Artifact, Program]]:
     """Check an artifact, and have its main graph's program ready to be opened inside of the with-block.

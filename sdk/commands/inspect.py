@@ -3,9 +3,13 @@
 Checks every hash, then prints how the artifact is fed, how it is read, what was measured, and where it
 came from. Needs nothing but this package: no ONNX Runtime, ExecuTorch, TensorRT or torch.
 
+Of an .onnx that another tool wrote it shows what the file says, and with --propose-spec it drafts a spec:
+what is certain, and what is guessed and has to be corrected by whoever knows the model.
+
 Examples:
   edgewright inspect product.onnx
   edgewright inspect product.trt --json
+  edgewright inspect --propose-spec foreign.onnx > foreign.json
 """
 
 from __future__ import annotations
@@ -22,12 +26,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("artifact", metavar="ARTIFACT", help="file written by train, export or build")
     parser.add_argument("--json", action="store_true", help="print the whole manifest but the sample bytes")
+    parser.add_argument(
+        "--propose-spec", action="store_true", help="draft a spec, as JSON, for an .onnx of another tool"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, check and print."""
     from sdk.artifact import read_artifact
+    from sdk.artifact.opened import carries_no_contract
 
+    if args.propose_spec:
+        from sdk.foreign.propose import propose_spec
+
+        print(json.dumps(propose_spec(args.artifact).to_json(), indent=2))
+        return 0
+    if args.artifact.lower().endswith(".onnx") and carries_no_contract(args.artifact):
+        from sdk.foreign.describe import described
+
+        facts = described(args.artifact)
+        print(
+            json.dumps(facts, indent=2) if args.json else _aligned([(k, _brief(v)) for k, v in facts.items()])
+        )
+        return 0
     artifact = read_artifact(args.artifact)
     print(json.dumps(_as_json(artifact), indent=2) if args.json else _as_text(artifact))
     return 0
@@ -63,6 +84,10 @@ def _as_text(artifact: Artifact) -> str:
     rows += _evidence_rows(evidence)
     rows.append(("golden", f"{len(artifact.manifest.samples)} samples; replay them with `edgewright verify`"))
     rows.append(("payload", f"SHA-256 {artifact.manifest.payload_sha256}"))
+    return _aligned(rows)
+
+
+def _aligned(rows: list[tuple[str, str]]) -> str:
     width = max(len(name) for name, _ in rows) + 2
     return "\n".join(f"{name:<{width}}{text}" for name, text in rows)
 

@@ -1,12 +1,14 @@
 """Predict on files with an artifact.
 
 Takes any artifact (.onnx, .pte, .trt, .safetensors) and any number of inputs: image files, or folders
-whose images are taken in name order. Prints one line per input, or JSON.
+whose images are taken in name order. Prints one line per input, or JSON. Also takes videos, addresses
+(rtsp://, http://) and cameras (camera:0): one line per frame, or a video with the results drawn on it.
 
 Examples:
   edgewright predict product.onnx shirt.png
   edgewright predict product.pte photos/ --json > answers.json
   edgewright predict product.onnx shirt.png --out labelled/
+  edgewright predict product.onnx film.mp4 --out annotated.mp4
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from runtimes import UsageError
+from sdk.commands.predict_stream import add_stream_options, predict_streams, takes_streams
 from sdk.commands.runtime_options import add_runtime_options, runtime_options
 from sdk.input_files import files_in, item_of
 
@@ -26,9 +29,20 @@ _CHUNK = 64
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("artifact", metavar="ARTIFACT", help="file written by train, export or build")
-    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="file, .npy array, or folder of files")
+    parser.add_argument(
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help="file, .npy array, folder of files, video, address, or camera:N",
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of lines")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="write a picture of each result here")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="write a picture of each result here, or a video: DIR or FILE.mp4",
+    )
+    add_stream_options(parser)
     add_runtime_options(parser)
 
 
@@ -36,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     """Predict and print."""
     from sdk.predictor import Predictor
 
+    if takes_streams(args.inputs):
+        return predict_streams(args)
     paths = files_in(args.inputs)
     targets = _targets(paths, args.out)
     answers: list[dict[str, Any]] = []

@@ -199,7 +199,9 @@ def _value(field: Field) -> OnnxTensor:
             name = part.text
         elif part.number == 2:
             for kind in fields(part.message):
-                dtype, shape = _tensor_type(kind) if kind.number == 1 else (_OTHER.get(kind.number, dtype), None)
+                dtype, shape = (
+                    _tensor_type(kind) if kind.number == 1 else (_OTHER.get(kind.number, dtype), None)
+                )
     return OnnxTensor(name, dtype, shape)
 
 

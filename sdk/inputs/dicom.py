@@ -19,12 +19,12 @@ from sdk.kinds import Sample
 class DicomInput(ImageInput):
     """How a medical picture is fed: as `ImageInput`, once a DICOM file has become an 8-bit picture.
 
-    That takes three steps: stored values are rescaled to the units of the modality, the window makes them grey
-    levels from 0 to 255, and ``MONOCHROME1`` is inverted. Other pictures take none of them.
+    That takes three steps: stored values are rescaled to the units of the modality, the window makes them
+    grey levels from 0 to 255, and ``MONOCHROME1`` is inverted. Other pictures take none of them.
 
     Attributes:
-        window: ``header``: the file's own window or lookup table, and files without one are refused; ``fixed``:
-            `window_centre` and `window_width`; ``full``: from the darkest to the brightest value.
+        window: ``header``: the file's own window or lookup table, and files without one are refused;
+            ``fixed``: `window_centre` and `window_width`; ``full``: from the darkest to the brightest value.
         window_centre: In rescaled units, such as Hounsfield units; None unless ``fixed``.
         window_width: Likewise, at least 1.
         frame: Of several frames: ``first``, ``middle``, or ``only``, which refuses files with more than one.

@@ -1,8 +1,8 @@
 """From a DICOM file to one 8-bit picture, by stated rules, keeping nothing else of the file.
 
-Only the elements in `ELEMENTS` are ever kept in memory: what describes the pixels. Who the picture is of is not
-among them. For the same reason no message of this module repeats what the DICOM library says: its errors and
-warnings may quote the header.
+Only the elements in `ELEMENTS` are ever kept in memory: what describes the pixels. Who the picture is of is
+not among them. For the same reason no message of this module repeats what the DICOM library says: its errors
+and warnings may quote the header.
 
 Section numbers are those of the DICOM standard, part 3 (information object definitions).
 """
@@ -105,11 +105,11 @@ def decode_dicom(data: bytes, subject: str, rules: DicomRules) -> Image.Image:
         rules: Window and frame.
 
     Raises:
-        InputError: It is no DICOM file, holds no pixels, is compressed in a way that cannot be decoded here, is
-            damaged, or does not say what the rules ask of it.
+        InputError: It is no DICOM file, holds no pixels, is compressed in a way that cannot be decoded here,
+            is damaged, or does not say what the rules ask of it.
         EngineMissingError: pydicom is not installed.
     """
-    with _quiet():
+    with quiet():
         dataset = read_elements(data, subject, ELEMENTS)
         _require_pixels(dataset, subject)
         _require_decoder(dataset, subject)
@@ -127,6 +127,24 @@ def decode_dicom(data: bytes, subject: str, rules: DicomRules) -> Image.Image:
         if stored.ndim == 3:
             return _colour(stored, int(dataset.BitsStored))
         return Image.fromarray(grey_levels(stored, dataset, frame, rules.window, subject))
+
+
+def require_picture(path: Path) -> None:
+    """Read a DICOM file's description, and refuse what `decode_dicom` could not decode; pixels are not.
+
+    Raises:
+        InputError: It cannot be read, is no DICOM file, holds no pixels, or needs another package.
+        EngineMissingError: pydicom is not installed.
+    """
+    found = dicom_bytes(path)
+    if found is None:
+        raise InputError(f"DICOM {path.name!r}", got="no readable file", expected="a DICOM file",
+                         fix="Check the path.")  # fmt: skip
+    data, subject = found
+    with quiet():
+        dataset = read_elements(data, subject, ELEMENTS)
+        _require_pixels(dataset, subject)
+        _require_decoder(dataset, subject)
 
 
 def read_elements(data: bytes, subject: str, elements: tuple[str, ...]) -> Any:
@@ -168,7 +186,7 @@ def import_pydicom() -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence the library's warnings, which may quote the header."""
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -211,7 +229,7 @@ def _require_decoder(dataset: Any, subject: str) -> None:
             subject,
             got=f"pixels in transfer syntax {_syntax_name(syntax)}",
             expected="uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000 pixels",
-            fix="No package that pydicom knows decodes it: convert the file first, such as with gdcmconv --raw.",
+            fix="No package that pydicom knows decodes it: convert the file first, as gdcmconv --raw does.",
         ) from None
     if not decoder.is_available:
         package, extra = _PACKAGES.get(str(syntax), ("pylibjpeg", "medical"))

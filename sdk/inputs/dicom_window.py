@@ -47,7 +47,8 @@ def grey_levels(stored: Array, dataset: Any, frame: int, window: Window, subject
     if window.rule == "full":
         shares = _full(values, padding)
     elif window.rule == "fixed":
-        assert window.centre is not None and window.width is not None
+        assert window.centre is not None
+        assert window.width is not None
         shares = _linear(values, window.centre, window.width)
     else:
         shares = _as_in_header(values, dataset, frame, subject)

@@ -139,7 +139,7 @@ class ImageInput(InputKind):
         if "cast" not in baked:
             stack = stack.astype(np.float32)
         if "normalise" not in baked:
-            shape = (1, -1, 1, 1)
+            shape = (1, 1, 1, -1) if "layout" in baked else (1, -1, 1, 1)
             mean = np.asarray(self.mean, np.float32).reshape(shape)
             std = np.asarray(self.std, np.float32).reshape(shape)
             stack = (stack * np.float32(self.scale) - mean) / std

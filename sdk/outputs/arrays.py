@@ -61,9 +61,12 @@ class ArraysOutput(OutputKind):
                 f"Output '{name}'",
                 got=f"shape {array.shape} for {count} items",
                 expected="one row per item",
-                fix="Write \"batched\": false into the spec's input and output, or leave this output out.",
+                fix='Write "batched": false into the spec\'s input and output, or leave this output out.',
             )
         if array.dtype.kind == "f" and array.size and np.isnan(array.min()):
             raise EngineError(
-                f"Output '{name}'", got="NaN", expected="numbers", fix="Run it in fp32: the network overflows."
+                f"Output '{name}'",
+                got="NaN",
+                expected="numbers",
+                fix="Run it in fp32: the network overflows.",
             )

@@ -19,6 +19,8 @@ from sdk.results.detections import Detections
 
 BOXES, SCORES, CLASSES = "boxes", "scores", "classes"
 """Names of activated outputs, and of the graph's own where decoding is baked in."""
+MOST_DETECTIONS = 1000
+"""In one picture; golden samples hold so many whole."""
 LAYOUTS = ("values_first", "values_last")
 BOX_FORMATS = ("cxcywh", "xyxy")
 
@@ -94,7 +96,8 @@ class CandidateOutput(BoxOutput):
     def __post_init__(self) -> None:
         super().__post_init__()
         _require("iou_threshold", self.iou_threshold, 0 < self.iou_threshold < 1, "between 0 and 1")
-        _require("max_detections", self.max_detections, self.max_detections >= 1, "at least 1")
+        most = 1 <= self.max_detections <= MOST_DETECTIONS
+        _require("max_detections", self.max_detections, most, f"from 1 to {MOST_DETECTIONS}")
 
     def activate(self, outputs: Mapping[str, Array], baked: Collection[str]) -> dict[str, Array]:
         """Boxes and scores of every candidate, as the class says."""
@@ -111,13 +114,16 @@ class CandidateOutput(BoxOutput):
         """The kind for the same answers after suppression."""
         return FinalBoxesOutput(self.labels, self.score_threshold, self.score_floor)
 
-    def suppressed(self, outputs: Mapping[str, Array], rows: int) -> dict[str, Array]:
+    def seen_as(self, kind: OutputKind, outputs: dict[str, Array]) -> dict[str, Array]:
+        """With suppression done where `kind` is that of graphs that do it."""
+        return self.suppressed(outputs) if isinstance(kind, FinalBoxesOutput) else outputs
+
+    def suppressed(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
         """Activated outputs as `FinalBoxesOutput` has them: what a graph with suppression inside gives.
 
-        Args:
-            outputs: Activated.
-            rows: How many boxes per picture; missing ones are filled up with score 0.
+        Every box down to `score_floor`; rows of score 0 fill up to `max_detections`.
         """
+        rows = self.max_detections
         measuring = replace(self, score_threshold=self.score_floor)
         count = len(outputs[SCORES])
         final: dict[str, Array] = {
@@ -128,7 +134,7 @@ class CandidateOutput(BoxOutput):
         for row in range(count):
             chosen = measuring._chosen({name: array[row] for name, array in outputs.items()})
             for name, values in zip((BOXES, SCORES, CLASSES), chosen, strict=True):
-                final[name][row, : len(values)] = values[:rows]
+                final[name][row, : len(values)] = values
         return final
 
     def _chosen(self, outputs: Mapping[str, Array]) -> tuple[Array, Array, Array]:
@@ -255,8 +261,10 @@ class FinalBoxesOutput(BoxOutput):
         }
 
     def difference(self, outputs: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
-        """Boxes are compared with their likest: by coordinates and score; one without any by its score."""
-        return final_difference(outputs, expected)
+        """Boxes are compared with their likest: by coordinates and score; see `final_difference`."""
+        if expected[CLASSES].shape[-1] > MOST_DETECTIONS:
+            return super().difference(outputs, expected)
+        return final_difference(outputs, expected, self.score_floor)
 
     def _chosen(self, outputs: Mapping[str, Array]) -> tuple[Array, Array, Array]:
         scores, class_ids = outputs[SCORES], outputs[CLASSES]

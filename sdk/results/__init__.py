@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sdk.results.detections import Detection as Detection
     from sdk.results.detections import Detections as Detections
     from sdk.results.embedding import Embedding as Embedding
+    from sdk.results.explanation import Explanation as Explanation
     from sdk.results.segmentation import ClassShare as ClassShare
     from sdk.results.segmentation import Segmentation as Segmentation
 
@@ -22,6 +23,7 @@ __all__ = [
     "Detection",
     "Detections",
     "Embedding",
+    "Explanation",
     "RankedLabel",
     "Segmentation",
 ]
@@ -33,6 +35,7 @@ _MODULES = {
     "Detection": "detections",
     "Detections": "detections",
     "Embedding": "embedding",
+    "Explanation": "explanation",
     "RankedLabel": "classification",
     "Segmentation": "segmentation",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -72,6 +73,15 @@ class Feed(Generic[T]):
         if error is not None:
             raise error
         raise StopIteration
+
+    def taken(self) -> Iterator[T]:
+        """Entries as they come, until nothing more does; raises as `get`."""
+        while True:
+            try:
+                entry = self.get()
+            except StopIteration:
+                return
+            yield entry
 
     def close(self) -> None:
         """Throw away what waits, and let both sides go."""

@@ -16,15 +16,17 @@ from sdk.stream.sources import Source, SourceOptions
 if TYPE_CHECKING:
     from PIL import Image
 
+_DEVICES = Path("/dev")
 _FILE_OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 """A playlist from disk may name addresses; a file is read from disk alone."""
 _ADDRESS_OPTIONS = {
     # FFmpeg's own defaults look at five seconds of a stream before its first frame.
     "analyzeduration": "1000000",
-    "fflags": "nobuffer",
     # RTP over UDP loses packets on busy networks without a word.
     "rtsp_transport": "tcp",
 }
+_UNTIMED = ("mpjpeg", "mjpeg")
+"""Formats without times, for which FFmpeg makes up 25 frames a second: live, the clock knows better."""
 _ASSUMED_RATE = 25.0
 """Of raw video that states neither times nor a rate; FFmpeg assumes the same."""
 
@@ -64,7 +66,7 @@ def open_camera(number: int, options: SourceOptions) -> Source:
     Raises:
         InputError: There is none with this number, or another program holds it.
     """
-    name, device = f"Camera {number}", Path(f"/dev/video{number}")
+    name, device = f"Camera {number}", _DEVICES / f"video{number}"
     if not device.exists():
         raise InputError(
             name,
@@ -90,9 +92,10 @@ class VideoSource(Source):
         except InputError:
             container.close()
             raise
-        self._done, self._unshown = 0, 0
-        self._first_pts: int | None = None
-        self._first_clock_s, self._last_s = 0.0, 0.0
+        self._done = 0
+        self._untimed = live and container.format.name in _UNTIMED
+        self._base_pts: int | None = None
+        self._base_s, self._begun_clock_s = 0.0, 0.0
         context = self._track.codec_context
         self.size_wh = (context.width, context.height)
         rate = self._track.average_rate or self._track.guessed_rate
@@ -110,8 +113,6 @@ class VideoSource(Source):
             self._done += 1
         if not self._done:
             raise self._damage(f"no frames ({self.ended})")
-        if self._strict and self.total is not None and self._done + self._unshown < self.total:
-            raise self._damage(f"an end after {self._done} of {self.total} frames")
 
     def close(self) -> None:
         """Close the file, the connection or the camera."""
@@ -126,7 +127,6 @@ class VideoSource(Source):
             # A recording may begin in the middle: what precedes its first whole picture needs what is not
             # there. Of a live source the decoder sees to that, as some never send a whole picture.
             begun = begun or packet.is_keyframe or packet.size == 0
-            self._unshown += packet.is_discard or not begun
             if packet.is_corrupt and self._strict:
                 raise self._damage("damaged data")
             try:
@@ -147,8 +147,10 @@ class VideoSource(Source):
         try:
             yield from self._container.demux(self._track)
             self.ended = "end of stream"
-        except ExitError:
+        except ExitError as error:
             self.ended = f"nothing received for {self._timeout_s:g} s"
+            if self._strict:
+                raise self._damage(self.ended) from error
         except FFmpegError as error:
             if self._strict:
                 raise self._damage(f"damaged data ({_reason(error)})") from error
@@ -160,7 +162,7 @@ class VideoSource(Source):
         self.damaged += 1
 
     def _damage(self, got: str) -> InputError:
-        after = f" after {self._done} frames" if self._done and " of " not in got else ""
+        after = f" after {self._done} frames" if self._done else ""
         return InputError(
             self.name,
             got=got + after,
@@ -172,21 +174,25 @@ class VideoSource(Source):
 
     def _seconds(self, frame: Any) -> float:
         """Seconds since the first frame: by its own time, else by the clock (live), else by the rate."""
-        if self._done == 0:
-            self._first_pts, self._first_clock_s = frame.pts, time.monotonic()
-        if self._first_pts is not None:
-            if frame.pts is not None:
-                self._last_s = float((frame.pts - self._first_pts) * frame.time_base)
-            return self._last_s
-        if self.live:
-            return time.monotonic() - self._first_clock_s
-        return self._done / (self.rate or _ASSUMED_RATE)
+        if frame.pts is not None and not self._untimed:
+            if self._base_pts is None:
+                # RTP may time its first frames only afterwards.
+                self._base_pts, self._base_s = frame.pts, self._seconds_without_times()
+            return self._base_s + float((frame.pts - self._base_pts) * frame.time_base)
+        return self._seconds_without_times()
+
+    def _seconds_without_times(self) -> float:
+        if not self.live:
+            return self._done / (self.rate or _ASSUMED_RATE)
+        now = time.monotonic()
+        self._begun_clock_s = self._begun_clock_s or now
+        return now - self._begun_clock_s
 
 
 def _open(
     name: str, where: str, kind: str | None, library: Mapping[str, str], timeout_s: float | None
 ) -> Any:
-    av = _library(name)
+    av = video_library(name)
     try:
         return av.open(where, format=kind, options=dict(library), timeout=timeout_s)
     except av.error.ExitError as error:
@@ -241,14 +247,15 @@ def _reason(error: BaseException) -> str:
     return str(said) if said else first_line(error)
 
 
-def _library(name: str) -> Any:
+def video_library(name: str) -> Any:
+    """PyAV's package; `name` is what needs it."""
     try:
         import av
     except ImportError as error:
         raise InputError(
             name,
             got="no package 'av' (PyAV)",
-            expected="it installed, to read video",
+            expected="it installed, for video",
             fix="Run: pip install 'edgewright[video]'.",
         ) from error
     return av

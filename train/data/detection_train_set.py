@@ -23,8 +23,8 @@ MEMORY_BYTES = 512 * 1024**2
 """Resized pictures are kept in memory up to here."""
 
 BoxBatch = tuple[Tensor, list[tuple[Tensor, Tensor]]]
-"""Pictures float32 (N, C, H, W), normalised; and of each its boxes float32 (n, 4), left, top, right and bottom
-in pixels of the batch, and their classes int64 (n,)."""
+"""Pictures float32 (N, C, H, W), normalised; and of each its boxes float32 (n, 4), left, top, right and
+bottom in pixels of the batch, and their classes int64 (n,)."""
 
 
 class _Drawn(NamedTuple):

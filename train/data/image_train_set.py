@@ -50,23 +50,29 @@ class ImageTrainSet(TrainSet):
     def __len__(self) -> int:
         return len(self._targets)
 
-    def __getitem__(self, draw: Draw) -> tuple[Array, int] | Failure:
+    def __getitem__(self, draw: Draw) -> tuple[Array, Any] | Failure:
         try:
-            pixels = self._pixels(draw)
+            return self.changed(self._pixels(draw), draw)
         except EdgewrightError as error:
             # Raised in a worker process it would arrive as a traceback in text; as a value it stays itself.
             return Failure(error)
-        changed = self._augmentation.change(pixels, derive_child(draw.seed))
-        return changed, int(self._targets[draw.index])
+
+    def changed(self, pixels: Array, draw: Draw) -> tuple[Array, Any]:
+        """A picture uint8 (H, W, C), augmented, and its target."""
+        return self._augmentation.change(pixels, derive_child(draw.seed)), int(self._targets[draw.index])
 
     def collate(self, items: list[Any]) -> Any:
         """Pictures float32 (N, C, H, W), normalised, and classes int64 (N,)."""
         failure = first_failure(items)
         if failure is not None:
             return failure
-        samples = [Sample({IMAGE: pixels}, None, {}) for pixels, _ in items]
-        images = self._input.batch(samples, ())[IMAGE]
-        return torch.from_numpy(images), torch.tensor([target for _, target in items])
+        images = self.normalised([pixels for pixels, _ in items])
+        return images, torch.tensor([target for _, target in items])
+
+    def normalised(self, pictures: Sequence[Array]) -> torch.Tensor:
+        """Pictures uint8 (H, W, C) as the network takes them: float32 (N, C, H, W)."""
+        samples = [Sample({IMAGE: pixels}, None, {}) for pixels in pictures]
+        return torch.from_numpy(self._input.batch(samples, ())[IMAGE])
 
     def use_input(self, image_input: ImageInput) -> None:
         """Normalise by another input from now on; what it does to pixels must be the same."""

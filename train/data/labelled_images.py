@@ -65,13 +65,14 @@ class ImageSource(Protocol):
         """One of its own splits, in a fixed order."""
 
 
-def stratified_hold_out(targets: Array, fraction: float, seed: int) -> tuple[Array, Array]:
+def stratified_hold_out(targets: Array, fraction: float, seed: int, least: int = 1) -> tuple[Array, Array]:
     """Divide rows so that each class is divided alike.
 
     Args:
         targets: Class indices, int64 (N,).
-        fraction: Share held out of each class, at least one sample.
+        fraction: Share held out of each class.
         seed: Of the drawing.
+        least: Samples held out of each class, and kept of it, at least; fewer where a class has not so many.
 
     Returns:
         Rows kept and rows held out, each ascending.
@@ -90,7 +91,8 @@ def stratified_hold_out(targets: Array, fraction: float, seed: int) -> tuple[Arr
                 expected="at least two, one to train and one to validate on",
                 fix="Add pictures, or remove the class.",
             )
-        count = min(len(rows) - 1, max(1, round(fraction * len(rows))))
+        few = min(least, len(rows) // 2)
+        count = min(len(rows) - few, max(few, round(fraction * len(rows))))
         held.append(generator.permutation(rows)[:count])
     out = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(targets)), out), out

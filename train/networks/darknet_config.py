@@ -83,7 +83,8 @@ def read_config(path: Path) -> DarknetModel:
             "Correct classes= and mask=.",
         )
     anchors_wh = tuple(anchors for _, anchors in scales)
-    size_wh = (_side(path, net, "width"), _side(path, net, "height"))
+    sides = [_integers(path, -1, net[1], key, "416")[0] for key in ("width", "height")]
+    size_wh = sides_or_error(f"Configuration {path.name!r}", (sides[0], sides[1]))
     model = DarknetModel(_BY_SCALES[len(heads)], classes.pop(), anchors_wh, size_wh)
     _compare(path, sections, model)
     return model
@@ -119,11 +120,20 @@ def _scale(path: Path, number: int, sections: list[Section]) -> tuple[int, Ancho
     return classes, tuple((float(pairs[at][0]), float(pairs[at][1])) for at in mask)
 
 
-def _side(path: Path, net: Section, key: str) -> int:
-    side = _integers(path, -1, net[1], key, "416")[0]
-    if side < _STRIDE or side % _STRIDE:
-        raise _wrong(path, f"{key}={side}", f"a multiple of {_STRIDE}", "Correct the [net] section.")
-    return side
+def sides_or_error(subject: str, size_wh: tuple[int, int]) -> tuple[int, int]:
+    """The size, if the coarsest map divides it evenly.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if min(size_wh) < _STRIDE or any(side % _STRIDE for side in size_wh):
+        raise UsageError(
+            subject,
+            got=f"{size_wh[0]}x{size_wh[1]} pixels",
+            expected=f"multiples of {_STRIDE}",
+            fix="Choose another size, such as 416x416.",
+        )
+    return size_wh
 
 
 def _compare(path: Path, sections: list[Section], model: DarknetModel) -> None:

@@ -1,4 +1,4 @@
-"""Torchvision's Faster R-CNN (Ren et al. 2015) without its own resizing: the spec does that, everywhere alike.
+"""Torchvision's Faster R-CNN (Ren et al. 2015) without its resizing: the spec does that, everywhere alike.
 
 The parts keep torchvision's names (``backbone``, ``rpn``, ``roi_heads``), and so do the weights: a state dict
 of torchvision's fits, but for the heads of other classes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from urllib.error import URLError
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from runtimes import UsageError
 from runtimes.errors import first_line
+from train.networks.segmentation_networks import AUXILIARY, SEGMENTATION_HEADS
 from train.networks.torchvision_networks import COLOUR_CHANNELS, HEADS, first_convolution
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -23,11 +25,12 @@ def load_torchvision_weights(network: nn.Module, name: str) -> None:
     Raises:
         UsageError: The network has none, or they cannot be fetched.
     """
-    if name not in HEADS:
+    known = (*HEADS, *SEGMENTATION_HEADS)
+    if name not in known:
         raise UsageError(
             "Option --pretrained",
             got=f"it for {name}",
-            expected=f"one of {', '.join(HEADS)}",
+            expected=f"one of {', '.join(known)}",
             fix="Choose another --model, or pass --weights FILE.safetensors.",
         )
     from torchvision.models import get_model_weights
@@ -43,7 +46,8 @@ def load_torchvision_weights(network: nn.Module, name: str) -> None:
             expected="the file in torch's cache, or internet access",
             fix="Put the file there, or pass --weights FILE.safetensors, or leave --pretrained out.",
         ) from error
-    load_weights(network, state, name)
+    # The auxiliary classifier of the segmentation networks only ever helped to train.
+    load_weights(network, {k: v for k, v in state.items() if not k.startswith(AUXILIARY)}, name)
 
 
 def load_weights_file(network: nn.Module, path: Path) -> None:
@@ -52,11 +56,20 @@ def load_weights_file(network: nn.Module, path: Path) -> None:
     Raises:
         UsageError: It cannot be read, or does not fit the network.
     """
+    load_weights(network, read_state(path), path.name)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` file.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        state = load_file(path)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
         raise UsageError(
             f"Weights {path.name!r}",
@@ -64,21 +77,28 @@ def load_weights_file(network: nn.Module, path: Path) -> None:
             expected="a .safetensors file",
             fix="Check the path of --weights.",
         ) from error
-    load_weights(network, state, path.name)
 
 
-def load_weights(network: nn.Module, state: dict[str, Tensor], name: str) -> None:
+def load_weights(
+    network: nn.Module, state: dict[str, Tensor], name: str, head: Collection[str] | None = None
+) -> None:
     """Copy `state` into `network`. A head for other classes is left fresh, nothing else may differ.
 
     A first convolution for colour is summed over its channels where the network takes grey: the answer
     to a grey picture is then the one that the colour network gives to it.
+
+    Args:
+        network: Gets the weights.
+        state: The weights by name.
+        name: What they are called in messages.
+        head: Names of the tensors that depend on the classes; None is those of the last linear layer.
 
     Raises:
         UsageError: A tensor is missing, unknown, or of another shape.
     """
     wanted = network.state_dict()
     state = _fit_channels(network, state)
-    head = _head_tensors(network)
+    head = _head_tensors(network) if head is None else set(head)
     other_head = any(key in state and state[key].shape != wanted[key].shape for key in head)
     optional = head if other_head or not any(key in state for key in head) else set()
     state = {key: tensor for key, tensor in state.items() if key not in optional}
@@ -99,9 +119,11 @@ def load_weights(network: nn.Module, state: dict[str, Tensor], name: str) -> Non
 
 
 def _head_tensors(network: nn.Module) -> set[str]:
-    """Names of the tensors of the last linear layer."""
-    names = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    return {f"{names[-1]}.weight", f"{names[-1]}.bias"} & set(network.state_dict()) if names else set()
+    """Names of the tensors of the layers that a network calls its `heads`, else of its last linear layer."""
+    heads = getattr(network, "heads", None)
+    if heads is None:
+        heads = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1:]
+    return {f"{name}.{kind}" for name in heads for kind in ("weight", "bias")} & set(network.state_dict())
 
 
 def _fit_channels(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:

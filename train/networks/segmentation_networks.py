@@ -18,6 +18,8 @@ SEGMENTATION_HEADS = {
     "deeplabv3_mobilenet_v3_large": ("classifier.4",),
 }
 """The layers of each network that depend on the classes."""
+AUXILIARY = "aux_classifier."
+"""Where torchvision's tensors of the auxiliary classifier begin."""
 
 
 def lraspp_mobilenet_v3_large(channels: int, classes: int) -> nn.Module:

@@ -41,6 +41,8 @@ def build(channels: int, classes: int, width: int = DEFAULT_WIDTH, depth: int = 
 class UNet(nn.Module):
     """See `build`. `features` holds the stages down, `decoder` those up again, `classifier` is the head."""
 
+    heads = ("classifier",)
+
     def __init__(self, channels: int, classes: int, width: int, depth: int) -> None:
         super().__init__()
         widths = [min(width * 2**stage, MAX_WIDTH) for stage in range(depth)]
@@ -50,9 +52,7 @@ class UNet(nn.Module):
             for narrow, wide in pairwise(widths)
         ]
         self.features = nn.Sequential(stem, *down)
-        self.decoder = nn.ModuleList(
-            _Up(wide, narrow) for narrow, wide in reversed(list(pairwise(widths)))
-        )
+        self.decoder = nn.ModuleList(_Up(wide, narrow) for narrow, wide in reversed(list(pairwise(widths))))
         self.classifier = nn.Conv2d(width, classes, 1)
         _initialise(self)
 

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 
 TASKS: dict[str, str] = {
     "product": "train.tasks.product:ProductTask",
+    "segmentation": "train.tasks.segmentation:SegmentationTask",
+    "detection": "train.tasks.detection:DetectionTask",
+    "embedding": "train.tasks.embedding:EmbeddingTask",
     "medical": "train.tasks.medical:MedicalTask",
 }
+
+OTHERS: dict[str, str] = {"own": "train.tasks.own:OwnTask"}
+"""Tasks that measure what was trained elsewhere, and train nothing."""
 
 
 def get_task(name: str) -> Task:
@@ -23,9 +29,10 @@ def get_task(name: str) -> Task:
     Raises:
         UsageError: There is none.
     """
-    if name not in TASKS:
+    known = TASKS | OTHERS
+    if name not in known:
         raise UsageError("Task", got=repr(name), expected=f"one of {', '.join(TASKS)}", fix="Correct it.")
-    module, _, attribute = TASKS[name].partition(":")
+    module, _, attribute = known[name].partition(":")
     task: Task = getattr(import_module(module), attribute)()
     return task
 

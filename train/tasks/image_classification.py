@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from runtimes import Array, DataError, UsageError
+from runtimes import Array, DataError
 from sdk.artifact import Metric
 from sdk.spec import Spec
 from train.data.labelled_images import ImageSource, LabelledImages, stratified_hold_out
@@ -21,6 +21,7 @@ from train.plots import confusion_matrix_png
 from train.start import read_checkpoint
 from train.tasks.base import Report, Split, Splits, Task
 from train.tasks.image_arguments import add_image_arguments
+from train.tasks.picture_options import PictureOptions, check_start
 
 if TYPE_CHECKING:
     from train.plan import Plan
@@ -38,40 +39,6 @@ TORCHVISION = (
     "mobilenet_v3_small",
     "mobilenet_v3_large",
 )
-
-
-@dataclass(frozen=True)
-class PictureOptions:
-    """Options of tasks that learn from pictures with one class each, whatever they learn of them.
-
-    Attributes:
-        augment: Names from `train.data.augmentation.AUGMENTATIONS`; None is the task's choice.
-        pretrained: Start from torchvision's weights.
-        weights: Start from this `.safetensors` file.
-        freeze: One of `train.networks.freezing.STRATEGIES`.
-        image_size: Side of the network's square input in pixels; None is the data's or network's own.
-        resize: ``stretch``, ``letterbox`` or ``shortest``; None is the data's choice.
-        jpeg_scaling: ``full`` or ``reduced``; None is ``full``: then a picture has one answer, whether it
-            comes as a JPEG file or as the array that somebody else decoded from it.
-        tta: Views of each picture beside itself whose answers are averaged: ``mirror``, ``flip``, ``turn``.
-    """
-
-    augment: tuple[str, ...] | None = None
-    pretrained: bool = False
-    weights: Path | None = None
-    freeze: str = "none"
-    image_size: int | None = None
-    resize: str | None = None
-    jpeg_scaling: str | None = None
-    tta: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        size = self.image_size
-        require("--image-size", size, size is None or size >= 8, "at least 8 pixels")
-        if self.pretrained and self.weights is not None:
-            raise wrong_pair("--pretrained and --weights", "both", "one of them", "Leave one out.")
-        if self.augment is not None and "none" in self.augment and len(self.augment) > 1:
-            raise wrong_pair("--augment", "none with others", "none alone", "Leave none out.")
 
 
 @dataclass(frozen=True)
@@ -97,7 +64,13 @@ class ImageOptions(PictureOptions):
 
 
 class ImageClassificationTask(Task):
-    """One label per picture. A task says where its pictures come from and how they are fed."""
+    """One label per picture. A task says where its pictures come from and how they are fed.
+
+    Class attributes:
+        held_out_least: Pictures of each class that are held out for validation, at least.
+    """
+
+    held_out_least: ClassVar[int] = 1
 
     metric: ClassVar[str] = "accuracy"
     mode: ClassVar[str] = "max"
@@ -122,20 +95,7 @@ class ImageClassificationTask(Task):
 
     def checked(self, options: TrainOptions) -> TrainOptions:
         """Refuse options that the network cannot honour."""
-        own: PictureOptions = options.task_options
-        if options.start is not None:
-            _require_nothing_beside_start(own)
-        fresh = not own.pretrained and own.weights is None and options.start is None
-        if fresh and own.freeze in ("head-only", "last-blocks"):
-            raise wrong_pair(
-                "--freeze", f"{own.freeze} with fresh weights", "--pretrained, --weights or --from",
-                "Frozen stages must have learned something: add one of the three.",
-            )  # fmt: skip
-        if own.pretrained and options.model not in TORCHVISION:
-            raise UsageError("Option --pretrained", got=f"it for {options.model}",
-                             expected=f"a --model of {', '.join(TORCHVISION)}",
-                             fix="Choose one, or pass --weights FILE.safetensors.")  # fmt: skip
-        return options
+        return check_start(options, TORCHVISION)
 
     def load_split(self, data: Path, split: str, spec: Spec | None = None) -> Split:
         """Pictures and class indices of one split; see `Task.load_split`."""
@@ -199,7 +159,7 @@ class ImageClassificationTask(Task):
         return make_image_plan(self.name, image_input, options, Splits(train, val, proof), start)
 
     def _split(self, source: ImageSource, data: Path, split: str, spec: Spec | None) -> Split:
-        images = _part(source, data, split)
+        images = _part(source, data, split, self.held_out_least)
         if spec is not None:
             images = _with_labels(images, spec.output.labels, source.names_classes, data)  # type: ignore[attr-defined]
         return Split(split, images.items, images.targets, images.labels, images.sha256())
@@ -210,25 +170,14 @@ def views_of(own: PictureOptions) -> tuple[str, ...]:
     return ("identity", *dict.fromkeys(own.tta))
 
 
-def _require_nothing_beside_start(own: PictureOptions) -> None:
-    beside = ("pretrained", "weights", "image_size", "resize", "jpeg_scaling", "tta")
-    for name in beside:
-        if getattr(own, name) not in (None, False, ()):
-            flag = f"--{name.replace('_', '-')}"
-            raise wrong_pair(
-                f"--from and {flag}", "both", "one of them",
-                "The checkpoint says how pictures are fed and holds the weights.",
-            )  # fmt: skip
-
-
-def _part(source: ImageSource, data: Path, split: str) -> LabelledImages:
+def _part(source: ImageSource, data: Path, split: str, least: int) -> LabelledImages:
     if split == "test" or (split in source.splits and not (split == "train" and "val" not in source.splits)):
         if split not in source.splits:
             raise DataError(f"Data {data.name!r}", got="no test part", expected=f"one of {source.splits}",
                             fix="Add one, or use its val part.")  # fmt: skip
         return source.read(split)
     images = source.read("train")
-    kept, held = stratified_hold_out(images.targets, HELD_OUT_SHARE, HELD_OUT_SEED)
+    kept, held = stratified_hold_out(images.targets, HELD_OUT_SHARE, HELD_OUT_SEED, least)
     return images.take(held if split == "val" else kept)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from runtimes import MAIN_GRAPH, Array, DataError, Dim, TensorInfo
-from runtimes.torch_runtime import build_network, load_network
+from runtimes import MAIN_GRAPH, Array, Dim, TensorInfo
+from runtimes.torch_runtime import load_network
 from sdk.artifact import Artifact
 from sdk.inputs.image import IMAGE, ImageInput
 from sdk.kinds import OutputKind
@@ -21,25 +21,19 @@ from train.data.augmentation import Augmentation
 from train.data.image_train_set import ImageTrainSet
 from train.losses import Loss, make_loss
 from train.networks.freezing import freeze
-from train.networks.pretrained import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    load_torchvision_weights,
-    load_weights_file,
-)
 from train.options import TrainOptions
 from train.plan import Plan
 from train.start import inherited_facts
-from train.tasks.base import Splits
-from train.tasks.image_classification import COMPACT, ImageOptions, PictureOptions
+from train.tasks.base import Split, Splits
+from train.tasks.image_classification import COMPACT, ImageOptions
+from train.tasks.picture_options import PictureOptions
+from train.tasks.picture_plan import normalised, starting_network
 
 SpecMaker = Callable[[str, ImageInput, TrainOptions, "tuple[str, ...]"], Spec]
+TrainSetMaker = Callable[[Split, ImageInput, PictureOptions], ImageTrainSet]
 
 TOP_K = 5
 DEFAULT_AUGMENT = ("flip", "shift")
-_STATISTICS_PICTURES = 2000
-_SMALLEST_STD = 1e-3
-"""Below this all pictures are of one colour, and dividing by it would blow up noise."""
 _FINAL_SIDE_PX = 4
 """`compact_cnn` halves a picture until it is about this large."""
 
@@ -66,6 +60,7 @@ def make_picture_plan(
     *,
     make_spec: SpecMaker,
     loss: Callable[[nn.Module, Any], Mapping[str, Tensor]],
+    make_train_set: TrainSetMaker | None = None,
 ) -> Plan:
     """Put one run together.
 
@@ -77,21 +72,19 @@ def make_picture_plan(
         start: Checkpoint whose spec and weights are taken as they are.
         make_spec: Called with task, input, options and labels where there is no `start`.
         loss: `Plan.loss`.
+        make_train_set: Called with the training split, input and options; None is one class a picture.
 
     Raises:
         DataError: A picture cannot be read.
         UsageError: Weights cannot be had, or the network cannot be built.
     """
     own: PictureOptions = options.task_options
-    train = splits.train
-    names = own.augment if own.augment is not None else DEFAULT_AUGMENT
-    augmentation = Augmentation(names, image_input.size_wh, image_input.filter, image_input.channel_count)
-    train_set = ImageTrainSet(train.items, np.asarray(train.targets), image_input, augmentation)
+    train_set = (make_train_set or _class_train_set)(splits.train, image_input, own)
     if start is None:
-        image_input = _normalised(image_input, train_set, own)
+        image_input = normalised(image_input, train_set, own)
         train_set.use_input(image_input)
-    spec = start.spec if start is not None else make_spec(task, image_input, options, train.labels)
-    network = _network(spec, options) if start is None else load_network(start.program())
+    spec = start.spec if start is not None else make_spec(task, image_input, options, splits.train.labels)
+    network = starting_network(spec, own) if start is None else load_network(start.program())
     # oneDNN's and cuDNN's convolutions are up to twice as fast in this layout; the numbers are the same.
     network = network.to(memory_format=torch.channels_last)
     return Plan(
@@ -106,6 +99,12 @@ def make_picture_plan(
         parent_sha256=None if start is None else start.manifest.payload_sha256,
         facts={} if start is None else inherited_facts(start, keep_zeros=options.keep_zeros),
     )
+
+
+def _class_train_set(train: Split, image_input: ImageInput, own: PictureOptions) -> ImageTrainSet:
+    names = own.augment if own.augment is not None else DEFAULT_AUGMENT
+    augmentation = Augmentation(names, image_input.size_wh, image_input.filter, image_input.channel_count)
+    return ImageTrainSet(train.items, np.asarray(train.targets), image_input, augmentation)
 
 
 class _TrainingLoss:
@@ -134,32 +133,13 @@ class _ValidationLoss:
         return self._loss(logits, torch.tensor(np.asarray(targets), device=logits.device))
 
 
-def _normalised(image_input: ImageInput, train_set: ImageTrainSet, own: PictureOptions) -> ImageInput:
-    """Mean and deviation: what pretrained weights expect, else what the training pictures have."""
-    if own.pretrained:
-        mean, std = IMAGENET_MEAN, IMAGENET_STD
-        if image_input.channel_count == 1:
-            mean, std = (float(np.mean(mean)),), (float(np.mean(std)),)
-    else:
-        mean, std = train_set.pixel_statistics(_STATISTICS_PICTURES)
-        if min(std) < _SMALLEST_STD:
-            raise DataError(
-                "Training pictures",
-                got="the same colour everywhere",
-                expected="pictures that differ",
-                fix="Check that the files hold what they should.",
-            )
-    # Six digits say all that is known, and make a spec that people can read.
-    return replace(image_input, mean=tuple(round(m, 6) for m in mean), std=tuple(round(s, 6) for s in std))
-
-
 def _spec(task: str, image_input: ImageInput, options: TrainOptions, labels: tuple[str, ...]) -> Spec:
     output = ClassificationOutput(labels, "softmax", min(TOP_K, len(labels)), 1.0)
-    return picture_spec(task, image_input, options, output, SCORES, len(labels))
+    return picture_spec(task, image_input, options, output=output, name=SCORES, numbers=len(labels))
 
 
 def picture_spec(
-    task: str, image_input: ImageInput, options: TrainOptions, output: OutputKind, name: str, numbers: int
+    task: str, image_input: ImageInput, options: TrainOptions, *, output: OutputKind, name: str, numbers: int
 ) -> Spec:
     """The spec of a network from a picture to a row of numbers.
 
@@ -191,16 +171,6 @@ def picture_spec(
         baked=(),
         network=Network(options.model, arguments),
     )
-
-
-def _network(spec: Spec, options: TrainOptions) -> nn.Module:
-    own: PictureOptions = options.task_options
-    network: nn.Module = build_network({"name": spec.network.name, "arguments": spec.network.arguments})
-    if own.pretrained:
-        load_torchvision_weights(network, options.model)
-    elif own.weights is not None:
-        load_weights_file(network, own.weights)
-    return network
 
 
 def _class_weights(targets: Array) -> Array:
