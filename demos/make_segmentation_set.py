@@ -35,8 +35,12 @@ FEWEST_PHOTOS = 3
 _FILES = {"train": "train", "val": "train", "test": "t10k"}
 _FABRIC_LEVEL = 10
 """Fashion-MNIST's background is 0, with specks of a few levels."""
-_OBJECTS = (1, 3)
-_SIZES, _DEGREES, _CROPS, _LIGHT = (0.3, 0.62), 25.0, (0.35, 0.9), (0.6, 1.3)
+_OBJECTS, _TRIES = (1, 3), 8
+_SIZES, _DEGREES, _CROPS, _LIGHT = (0.35, 0.7), 25.0, (0.35, 0.9), (0.6, 1.3)
+_OUTSIDE_SHARE = 0.1
+"""Of a product's square that may lie outside the picture."""
+_HIDDEN_SHARE = 0.1
+"""Of a product that others may hide: more, and nobody could say what it is."""
 _ASPECTS = (1.0, 0.8, 0.7)
 
 Pixels = NDArray[np.uint8]
@@ -111,14 +115,12 @@ def compose(part: Part, generator: np.random.Generator, side: int) -> tuple[Imag
         # A class first, then a product: tops are four of the ten.
         label = int(generator.integers(1, len(LABELS)))
         row = int(generator.choice(np.flatnonzero(part.classes == label)))
-        longest = round(float(generator.uniform(*_SIZES)) * side)
+        longest = round(float(generator.uniform(*_SIZES)) * min(canvas.size))
         product, alpha = _cut_out(part.products[row], generator, longest)
-        at = tuple(
-            int(generator.integers(-longest // 6, max(1 - longest // 6, room - longest + longest // 6)))
-            for room in canvas.size
-        )
-        canvas.paste(product, at, alpha)
-        mask.paste(label, at, alpha.point([0] * 128 + [255] * 128))
+        at = _free_place(mask, alpha, generator)
+        if at is not None:
+            canvas.paste(product, at, alpha)
+            mask.paste(label, at, _hard(alpha))
     return canvas, mask
 
 
@@ -130,6 +132,27 @@ def silhouette(product: Pixels) -> Image.Image:
     ImageDraw.floodfill(picture, (0, 0), 128)
     inside = np.asarray(picture)[1:-1, 1:-1] != 128
     return Image.fromarray(np.where(inside, 255, 0).astype(np.uint8))
+
+
+def _hard(alpha: Image.Image) -> Image.Image:
+    return alpha.point([0] * 128 + [255] * 128)
+
+
+def _free_place(
+    mask: Image.Image, alpha: Image.Image, generator: np.random.Generator
+) -> tuple[int, int] | None:
+    """Left and top where a product hides little of what is there; None when the picture is full."""
+    out = round(_OUTSIDE_SHARE * alpha.width)
+    there = np.asarray(mask) > 0
+    for _ in range(_TRIES):
+        left, top = (int(generator.integers(-out, room - alpha.width + out + 1)) for room in mask.size)
+        new = Image.new("L", mask.size, 0)
+        new.paste(_hard(alpha), (left, top))
+        covered = np.asarray(new) > 0
+        smaller = min(int(covered.sum()), int(there.sum()))
+        if int((covered & there).sum()) <= _HIDDEN_SHARE * smaller:
+            return left, top
+    return None
 
 
 def _cut_out(

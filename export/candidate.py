@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from export.calibration import CalibrationSet
+from export.class_maps import with_class_maps
 from export.data_dependent import require_holdable
 from export.layers import layers_of, require_layers
 from export.lowering import Lowered, Request, lowering_for
@@ -69,12 +70,14 @@ def lower_candidate(
         ProofError: The precision that was read back is not the one asked for, or an activation is NaN.
         UsageError: The recipe names a layer that is not there.
     """
-    network = load_network(checkpoint.program())
+    network, spec = load_network(checkpoint.program()), checkpoint.spec
+    if recipe.class_maps:
+        network, spec = with_class_maps(network, spec)
     require_layers(network, recipe.keep, "--keep")
     require_holdable(network, target, recipe)
     lowering = lowering_for(target)
     room = len(checkpoint.manifest.to_bytes()) + _EVIDENCE_ROOM + _LAYER_ROOM * len(layers_of(network))
-    lowered = lowering.lower(network, checkpoint.spec, Request(recipe, max_batch, room, calibration))
+    lowered = lowering.lower(network, spec, Request(recipe, max_batch, room, calibration))
     manifest = Manifest(
         version=checkpoint.manifest.version,
         spec=lowered.spec,

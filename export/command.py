@@ -74,6 +74,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=SUPPRESSORS,
         help="for boxes: who suppresses those that overlap, the host or (onnx only) the graph; default: host",
     )
+    parser.add_argument(
+        "--class-maps",
+        action="store_true",
+        help="for classifiers: also give class activation maps, for `edgewright predict --explain`",
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, help="default: the checkpoint's folder")
     parser.add_argument("--overwrite", action="store_true", help="replace artifacts that are there already")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
@@ -139,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
     from export.progress import progress_bars
 
     keep = tuple(name.strip() for name in args.keep.split(",") if name.strip())
-    recipe = Recipe(args.precision, args.calibrator, args.granularity, keep, args.nms)
+    recipe = Recipe(args.precision, args.calibrator, args.granularity, keep, args.nms, args.class_maps)
     with progress_bars() as progress:
         done = export_artifacts(
             args.checkpoint,

@@ -37,6 +37,7 @@ class Recipe:
         keep: Layers that stay in fp32: dotted module names in the checkpoint's network.
         nms: ``graph`` puts the suppression of overlapping boxes into the graph (ONNX only); ``host`` leaves
             it to `Predictor`.
+        class_maps: A classifier's graph gives class activation maps as well.
     """
 
     precision: str = FP32
@@ -44,6 +45,7 @@ class Recipe:
     granularity: str = PER_CHANNEL
     keep: tuple[str, ...] = ()
     nms: str = HOST
+    class_maps: bool = False
 
     def __post_init__(self) -> None:
         for option, value, known in (
@@ -85,4 +87,6 @@ class Recipe:
             tree |= {"calibrator": self.calibrator, "granularity": self.granularity, "keep": list(self.keep)}
         if self.nms == GRAPH:
             tree["nms"] = GRAPH
+        if self.class_maps:
+            tree["class_maps"] = True
         return tree

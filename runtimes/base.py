@@ -255,7 +255,8 @@ def _checked(info: TensorInfo, array: Array) -> Array:
         raise _mismatch(
             info, f"{_given(array)} with NaN", "Remove the NaN with np.nan_to_num, or mend its source."
         )
-    return np.ascontiguousarray(array)
+    # Not for what is in order already: it would give a scalar an axis.
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
 def _given(array: Array) -> str:

@@ -164,7 +164,8 @@ class Gallery:
         """
         path = _require_suffix(Path(path))
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # From bytes: where it is no whole zip, numpy would leave the file open.
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 version, model, labels, vectors = (file[k] for k in ("version", "model", "labels", "vectors"))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise _no_gallery(path, first_line(error)) from error

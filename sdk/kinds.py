@@ -122,9 +122,15 @@ class InputKind(Kind):
 
 
 class OutputKind(Kind):
-    """How arrays become results."""
+    """How arrays become results.
+
+    Class attributes:
+        averages: Whether the answers to several views of a picture may be averaged: they may not where they
+            say where in it something is, because that changes with the view.
+    """
 
     table: ClassVar[Mapping[str, str]] = OUTPUT_KINDS
+    averages: ClassVar[bool] = True
 
     @abstractmethod
     def activate(self, outputs: Mapping[str, Array], baked: Collection[str]) -> dict[str, Array]:

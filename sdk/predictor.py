@@ -362,5 +362,5 @@ def _require_same_interface(artifact: Artifact, runtime: Runtime) -> None:
                 f"Artifact {artifact.path.name!r}",
                 got=f"a graph with {[f'{i.name}: {i}' for i in found]}",
                 expected=f"{[f'{i.name}: {i}' for i in declared]}, as its contract says",
-                fix="Export the checkpoint again.",
+                fix="Export the checkpoint again, or correct the spec that was passed.",
             )

@@ -83,6 +83,13 @@ class Spec:
                 expected=f"only {list(known)}",
                 fix="Remove the step, or teach the kind to bake it.",
             )
+        if self.input.rows_per_item(()) > 1 and not self.output.averages:
+            raise SpecError(
+                "spec.input.views",
+                got=f"several views of a picture for outputs of kind {self.output.kind!r}",
+                expected="one: places change with the view, and cannot be averaged",
+                fix='Write ["identity"].',
+            )
         names = [graph.name for graph in self.graphs]
         if not names or len(set(names)) != len(names):
             raise SpecError(

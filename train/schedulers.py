@@ -57,9 +57,9 @@ def make_scheduler(
     if name == "one-cycle":
         # One more step than there are: Lightning advances the schedule after the last one, too.
         cycled = options.optimizer in ("adam", "adamw") or options.effective_momentum > 0
-        return OneCycleLR(
-            optimizer, highest, total_steps=total + 1, pct_start=options.warmup, cycle_momentum=cycled
-        )
+        # In fewer than two steps it cannot rise: torch would divide by their number, less one.
+        rising = max(options.warmup, 2 / (total + 1))
+        return OneCycleLR(optimizer, highest, total_steps=total + 1, pct_start=rising, cycle_momentum=cycled)
     if name == "warmup-cosine":
         return LambdaLR(optimizer, _WarmupCosine(round(options.warmup * total), total))
     raise ValueError(name)

@@ -8,6 +8,7 @@ Examples:
   edgewright predict product.onnx shirt.png
   edgewright predict product.pte photos/ --json > answers.json
   edgewright predict product.onnx shirt.png --out labelled/
+  edgewright predict medical.onnx scan.dcm --explain --out why/
   edgewright predict product.onnx film.mp4 --out annotated.mp4
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from runtimes import UsageError
+from sdk.commands.predict_explain import explain_files
 from sdk.commands.predict_stream import add_stream_options, predict_streams, takes_streams
 from sdk.commands.runtime_options import add_runtime_options, runtime_options
 from sdk.input_files import files_in, item_of
@@ -42,6 +44,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="write a picture of each result here, or a video: DIR or FILE.mp4",
     )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="for classifiers: write pictures of what spoke for each answer (checkpoints, and artifacts "
+        "exported with --class-maps)",
+    )
     add_stream_options(parser)
     add_runtime_options(parser)
 
@@ -51,9 +59,14 @@ def run(args: argparse.Namespace) -> int:
     from sdk.predictor import Predictor
 
     if takes_streams(args.inputs):
+        if args.explain:
+            raise UsageError("Option --explain", got="it for a video", expected="pictures",
+                             fix="Save the frames that are meant.")  # fmt: skip
         return predict_streams(args)
     paths = files_in(args.inputs)
     targets = _targets(paths, args.out)
+    if args.explain:
+        return explain_files(args, paths, targets)
     answers: list[dict[str, Any]] = []
     with Predictor(args.artifact, **runtime_options(args)) as predictor:
         for start in range(0, len(paths), _CHUNK):

@@ -26,8 +26,8 @@ GRAD_CAM, CLASS_MAP = "Grad-CAM", "class activation map"
 def explain(predictor: Predictor, item: Any, label: str | None = None) -> Explanation:
     """Which parts of a picture speak for a label.
 
-    Artifacts whose graph gives class activation maps use these (Zhou et al. 2016, "Learning Deep Features for
-    Discriminative Localization"): they add up to the score. Checkpoints without use Grad-CAM (Selvaraju et al.
+    Artifacts whose graph gives class activation maps use these (Zhou et al. 2016, "Learning Deep Features
+    for Discriminative Localization"): they add up to the score. Checkpoints use Grad-CAM (Selvaraju et al.
     2017), by Captum.
 
     Args:
@@ -37,7 +37,8 @@ def explain(predictor: Predictor, item: Any, label: str | None = None) -> Explan
 
     Raises:
         InputError: The picture cannot be used.
-        UsageError: The artifact is no classifier of pictures, has no such label, or neither maps nor gradients.
+        UsageError: The artifact is no classifier of pictures, has no such label, or neither maps nor
+            gradients.
     """
     spec = predictor.spec
     _require_classifier(spec, predictor.artifact.path.name)

@@ -70,7 +70,7 @@ def last_features(network: Any, inputs: tuple[Any, ...]) -> tuple[Any, bool]:
 
 
 def last_called(network: Any, inputs: tuple[Any, ...], kind: type[Any]) -> Any:
-    """The module of a kind that runs last, whatever the order in which modules are registered; None if none."""
+    """The module of a kind that runs last, in whatever order modules are registered; None if none does."""
     import torch
 
     called: list[Any] = []

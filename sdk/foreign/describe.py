@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from sdk.foreign.onnx_outline import read_outline
+from sdk.foreign.onnx_outline import read_outline, refuse_damaged
 from sdk.foreign.state import state_pairs
 
 _SHOWN_OPERATORS = 8
@@ -22,6 +22,7 @@ def described(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     outline = read_outline(path)
+    refuse_damaged(outline, path.name)
     operators = Counter(node.operator for node in outline.nodes)
     facts: dict[str, Any] = {
         "file": f"{path.name}, {path.stat().st_size / 1e6:.2f} MB, without a contract: another tool wrote it",

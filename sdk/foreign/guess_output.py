@@ -38,9 +38,17 @@ def read_answer(picture: Picture, outline: OnnxOutline, notes: Notes) -> Reading
     read = readings.get(len(tensor.shape or ()))
     floats = tensor.dtype in ("float32", "float16", "float64")
     reading = None
-    if read is not None and floats and len(outline.outputs) == 1:
+    if read is not None and floats and len(outline.outputs) == 1 and _per_picture(picture.tensor, tensor):
         reading = read(tensor, picture, outline, notes)
     return reading or _arrays(outline, notes)
+
+
+def _per_picture(taken: OnnxTensor, given: OnnxTensor) -> bool:
+    """Whether the first axis of the output counts pictures, as that of the input does."""
+    pictures, rows = (taken.shape or (None,))[0], (given.shape or (None,))[0]
+    if isinstance(rows, int):
+        return rows == pictures
+    return not isinstance(pictures, int) or len(given.shape or ()) > 2
 
 
 def _scores_or_vector(tensor: OnnxTensor, _: Picture, outline: OnnxOutline, notes: Notes) -> Reading | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes import ArtifactError, Dim, TensorInfo
+from sdk.artifact.sealed import damaged
 from sdk.foreign.wire import Field, WireError, fields
 
 DTYPES = {
@@ -86,6 +87,16 @@ class OnnxOutline:
     def maker_of(self, tensor: str) -> OnnxNode | None:
         """The operator that writes a tensor."""
         return next((node for node in reversed(self.nodes) if tensor in node.outputs), None)
+
+
+def refuse_damaged(outline: OnnxOutline, name: str) -> None:
+    """Refuse an artifact of ours that lost its seal: it is no model of another tool.
+
+    Raises:
+        ArtifactError: It is one.
+    """
+    if {"edgewright", "edgewright_seal"} & set(outline.metadata):
+        raise damaged(name)
 
 
 def read_outline(path: str | os.PathLike[str]) -> OnnxOutline:

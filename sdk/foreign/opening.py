@@ -11,9 +11,9 @@ from runtimes import ArtifactError, Program, Runtime, TensorInfo, UsageError, op
 from sdk.artifact import IMPORTED, MANIFEST_VERSION, Artifact, Manifest, engine_file, onnx_file
 from sdk.artifact.evidence import Evidence
 from sdk.artifact.provenance import now_utc
-from sdk.artifact.sealed import damaged, sha256
+from sdk.artifact.sealed import sha256
 from sdk.foreign.draft import read_spec
-from sdk.foreign.onnx_outline import outline_of
+from sdk.foreign.onnx_outline import outline_of, refuse_damaged
 from sdk.foreign.ultralytics import UltralyticsNote, read_note, split_engine, ultralytics_spec
 from sdk.inputs.arrays import ArraysInput
 from sdk.outputs.arrays import ArraysOutput
@@ -86,8 +86,7 @@ def _onnx(path: Path, data: bytes) -> ForeignFile:
     if onnx_file.split(data, path.name) is not None:
         raise _has_contract(path)
     outline = outline_of(data, path.name)
-    if {"edgewright", "edgewright_seal"} & set(outline.metadata):
-        raise damaged(path.name)
+    refuse_damaged(outline, path.name)
     for tensor in outline.inputs:
         if tensor.shape is None:
             raise ArtifactError(

@@ -12,7 +12,7 @@ from runtimes import ArtifactError, Dim, TensorInfo
 from sdk.foreign.guess import Notes
 from sdk.foreign.guess_input import arrays_input, find_picture, image_roles, picture_input
 from sdk.foreign.guess_output import read_answer
-from sdk.foreign.onnx_outline import OnnxOutline, read_outline
+from sdk.foreign.onnx_outline import OnnxOutline, read_outline, refuse_damaged
 from sdk.foreign.ultralytics import TASKS, read_note, ultralytics_spec
 from sdk.outputs.arrays import ArraysOutput
 from sdk.spec import SPEC_VERSION, Graph, Network, Spec
@@ -60,6 +60,7 @@ def propose_spec(path: str | os.PathLike[str]) -> Proposal:
             fix="Drafts are made from .onnx alone; .engine files of Ultralytics need none.",
         )
     outline = read_outline(path)
+    refuse_damaged(outline, path.name)
     notes = Notes()
     _describe(outline, notes)
     note = read_note(outline.metadata, path.name)

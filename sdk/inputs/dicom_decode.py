@@ -10,6 +10,7 @@ Section numbers are those of the DICOM standard, part 3 (information object defi
 from __future__ import annotations
 
 import io
+import logging
 import os
 import struct
 import threading
@@ -59,8 +60,9 @@ _PACKAGES = {
     **dict.fromkeys([f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203)], _OPENJPEG),
 }
 """Which package decodes a transfer syntax (part 5, annex A), and the extra that has it."""
+_LOGGERS = ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "rle")
 _LOCK = threading.Lock()
-"""The library's warnings can be silenced for the whole process only."""
+"""The libraries can be silenced for the whole process only."""
 
 
 class DicomRules(NamedTuple):
@@ -187,10 +189,18 @@ def import_pydicom() -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the library's warnings, which may quote the header."""
+    """Silence the libraries' warnings and logs, which may quote the header; errors are told by exceptions."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        levels = [logger.level for logger in loggers]
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL + 1)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def _has_magic(data: bytes) -> bool:

@@ -36,6 +36,8 @@ class BoxOutput(OutputKind):
             all of them.
     """
 
+    averages: ClassVar[bool] = False
+
     labels: tuple[str, ...]
     score_threshold: float
     score_floor: float

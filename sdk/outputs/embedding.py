@@ -51,15 +51,15 @@ class EmbeddingOutput(OutputKind):
         Raises:
             EngineError: A number is NaN or infinite: the model, or its precision, is broken.
         """
-        # Again: the mean over views of a picture, and what an engine rounds, is shorter than one.
-        vectors = unit_length(outputs[EMBEDDING])
-        if not np.isfinite(vectors).all():
+        if not np.isfinite(outputs[EMBEDDING]).all():
             raise EngineError(
                 f"Output {EMBEDDING!r}",
                 got="NaN or infinity",
                 expected="finite numbers",
                 fix="Export in fp32, or train again: the network overflows.",
             )
+        # Again: the mean over views of a picture, and what an engine rounds, is shorter than one.
+        vectors = unit_length(outputs[EMBEDDING])
         vectors.setflags(write=False)
         return [Embedding(row, sample.source) for row, sample in zip(vectors, samples, strict=True)]
 
@@ -70,6 +70,7 @@ def unit_length(vectors: Array) -> Array:
     Args:
         vectors: float32 (N, dimensions).
     """
-    squares = np.einsum("nd,nd->n", vectors, vectors)[:, None]
-    scaled: Array = vectors / np.sqrt(np.maximum(squares, np.float32(SMALLEST_SQUARE)))
+    with np.errstate(over="ignore", invalid="ignore"):  # `EmbeddingOutput.read` says what is wrong then
+        squares = np.einsum("nd,nd->n", vectors, vectors)[:, None]
+        scaled: Array = vectors / np.sqrt(np.maximum(squares, np.float32(SMALLEST_SQUARE)))
     return scaled

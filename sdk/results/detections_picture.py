@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 _SMALLEST_PX, _LARGEST_PX = 480, 1600
 """Longest side of the drawing: small pictures are enlarged until words fit on them, large ones shrunk."""
 _COLOURS = (
-    (37, 99, 235), (220, 38, 38), (5, 150, 105), (217, 119, 6), (124, 58, 237), (219, 39, 119), (8, 145, 178),
-    (101, 163, 13), (79, 70, 229), (180, 83, 9),
+    (37, 99, 235), (220, 38, 38), (5, 150, 105), (194, 65, 12), (124, 58, 237), (219, 39, 119),
+    (14, 116, 144), (77, 124, 15), (79, 70, 229), (180, 83, 9),
 )  # fmt: skip
 """Dark enough for white words; a class has always the same one."""
 _PAPER = (255, 255, 255)

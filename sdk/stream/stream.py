@@ -16,7 +16,7 @@ from sdk.stream.sources import Source, SourceOptions, open_source
 if TYPE_CHECKING:
     from sdk.predictor import Predictor
 
-_JOIN_S = 2.0
+_JOIN_S = 1.0
 """How long closing waits for the reader: longer than a frame takes. One that waits for a silent network
 ends by itself when its time is up."""
 

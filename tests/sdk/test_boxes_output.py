@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sdk.kinds import OutputKind
 from sdk.outputs.box_placing import place_boxes, share_boxes
 from sdk.outputs.boxes import BoxOutput, CandidateBoxesOutput, FinalBoxesOutput
 from tests.sdk.box_subjects import ANCHORS_WH, LABELS, STRIDES, candidates, grid_output, letterboxed, raw_maps
+from tests.sdk.conftest import image_input, make_spec
 
 
 def sigmoid(x: float) -> float:
@@ -257,3 +259,11 @@ def test_json_gives_an_equal_output_back(output: BoxOutput) -> None:
 def test_fields_that_make_no_sense_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(SpecError, match=rf"spec\.output\.{message}"):
         grid_output(**changes)
+
+
+def test_spec_of_boxes_takes_one_view_of_a_picture() -> None:
+    spec = make_spec(output=final_boxes(), baked=())
+    with pytest.raises(
+        SpecError, match=r"spec\.input\.views: got several views of a picture for .* expected one"
+    ):
+        replace(spec, input=image_input(views=("identity", "mirror")))

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
-DEFAULT_WIDTH = 24
+DEFAULT_WIDTH = 16
 DEFAULT_DEPTH = 4
 MAX_WIDTH = 256
 """Channels stop doubling here, so that many stages do not explode."""

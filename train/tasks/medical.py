@@ -46,7 +46,8 @@ class MedicalOptions(ImageOptions):
     """Options of the task.
 
     Attributes:
-        augment: As in `ImageOptions`; not mirrored unless asked for: left and right mean something.
+        augment: As in `ImageOptions`. Scanners differ in brightness and contrast; left and right mean
+            something, so nothing is mirrored unless asked for.
         window: ``header``, ``full``, or centre and width of a fixed one as ``CENTRE/WIDTH``.
         frame: Of several frames in a file: one of `sdk.inputs.dicom_decode.FRAMES`.
         channels: What the network takes: ``grey`` or ``rgb``.
@@ -56,7 +57,7 @@ class MedicalOptions(ImageOptions):
         calibration: ``temperature`` or ``none``.
     """
 
-    augment: tuple[str, ...] | None = ("shift",)
+    augment: tuple[str, ...] | None = ("shift", "colour-jitter")
     window: str | None = None
     frame: str | None = None
     channels: str | None = None

@@ -19,12 +19,14 @@ from train.data.mask_augmentation import JointAugmentation
 from train.data.mask_train_set import MaskTrainSet, mask_input, place_mask
 from train.data.masks import IGNORED
 from train.losses import Loss
+from train.networks.unet import DEFAULT_DEPTH, DEFAULT_WIDTH
 from train.options import TrainOptions
 from train.plan import Plan
 from train.segmentation_losses import make_segmentation_loss
 from train.tasks.base import Split, Splits
 from train.tasks.image_plan import make_picture_plan
 from train.tasks.picture_options import PictureOptions
+from train.tasks.segmentation import UNET
 
 DEFAULT_AUGMENT = ("flip", "scale", "colour-jitter")
 
@@ -83,6 +85,10 @@ def _train_set(train: Split, image_input: ImageInput, own: PictureOptions) -> Ma
 def _spec(task: str, image_input: ImageInput, options: TrainOptions, labels: tuple[str, ...]) -> Spec:
     width, height = image_input.size_wh
     channels = image_input.channel_count
+    arguments: dict[str, Any] = {"channels": channels, "classes": len(labels)}
+    if options.model == UNET:
+        # Written, so that a checkpoint outlives another default.
+        arguments |= {"width": DEFAULT_WIDTH, "depth": DEFAULT_DEPTH}
     graph = Graph(
         MAIN_GRAPH,
         (TensorInfo(IMAGE, "float32", (Dim(), channels, height, width)),),
@@ -96,5 +102,5 @@ def _spec(task: str, image_input: ImageInput, options: TrainOptions, labels: tup
         output=SegmentationOutput(labels, "softmax"),
         graphs=(graph,),
         baked=(),
-        network=Network(options.model, {"channels": channels, "classes": len(labels)}),
+        network=Network(options.model, arguments),
     )
