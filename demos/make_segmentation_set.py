@@ -35,8 +35,8 @@ FEWEST_PHOTOS = 3
 _FILES = {"train": "train", "val": "train", "test": "t10k"}
 _FABRIC_LEVEL = 10
 """Fashion-MNIST's background is 0, with specks of a few levels."""
-_OBJECTS, _TRIES = (1, 3), 8
-_SIZES, _DEGREES, _CROPS, _LIGHT = (0.35, 0.7), 25.0, (0.35, 0.9), (0.6, 1.3)
+_OBJECTS, _TRIES = (1, 2), 8
+_SIZES, _DEGREES, _CROPS, _LIGHT = (0.45, 0.85), 25.0, (0.35, 0.9), (0.6, 1.3)
 _OUTSIDE_SHARE = 0.1
 """Of a product's square that may lie outside the picture."""
 _HIDDEN_SHARE = 0.1
@@ -72,7 +72,7 @@ def main() -> int:
     parser.add_argument(
         "--counts", type=int, nargs=3, default=(600, 100, 200), metavar=("TRAIN", "VAL", "TEST")
     )
-    parser.add_argument("--side", type=int, default=192, help="longest side in pixels")
+    parser.add_argument("--side", type=int, default=160, help="longest side in pixels")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     make_set(args.products, args.photos, args.out, tuple(args.counts), side=args.side, seed=args.seed)

@@ -48,11 +48,13 @@ def with_class_maps(network: nn.Module, spec: Spec) -> tuple[nn.Module, Spec]:
     linear = last_called(network, example, nn.Linear)
     if pooling is None or linear is None or linear.out_features != len(spec.output.labels):
         raise _refused(f"{spec.network.name}, which has no such head")
-    with torch.inference_mode():
-        scores = network(*example)
     names = {module: name for name, module in network.named_modules()}
     tap = _Tap(names[linear])
     pooling.register_forward_pre_hook(tap.keep)
+    with torch.inference_mode():
+        scores = network(*example)
+    if tap.channels != linear.in_features:
+        raise _refused(f"{spec.network.name}, whose head is more than that")
     network.register_forward_hook(tap.add_maps)
     with torch.inference_mode():
         _, maps = network(*example)
@@ -92,6 +94,11 @@ class _Tap:
     def __init__(self, linear: str) -> None:
         self._linear = linear
         self._features: list[Tensor] = []
+
+    @property
+    def channels(self) -> int:
+        """Of the features that are kept now."""
+        return self._features[0].shape[1]
 
     def keep(self, _pooling: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Hook before the pooling."""

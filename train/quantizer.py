@@ -67,7 +67,7 @@ def make_quantizer(
         config = _with_extremes(config, xnnpack.MinMaxObserver)
     if dynamic:
         return _dynamic(xnnpack, config, keep)
-    return xnnpack.XNNPACKQuantizer().set_global(config).set_filter_function(_outside(keep))
+    return _static(xnnpack, keep).set_global(config).set_filter_function(_outside(keep))
 
 
 def import_xnnpack_quantizer() -> Any:
@@ -137,6 +137,27 @@ def _with_extremes(config: Any, observer: Any) -> Any:
         observer_or_fake_quant_ctr=observer.with_args(eps=SMALLEST_SCALE),
     )
     return replace(config, input_activation=spec, output_activation=spec)
+
+
+def _static(xnnpack: Any, keep: tuple[str, ...]) -> Any:
+    from torchao.quantization.pt2e.quantizer import Q_ANNOTATION_KEY
+
+    allowed = _outside(keep)
+
+    class FilteringQuantizer(xnnpack.XNNPACKQuantizer):  # type: ignore[misc, name-defined]
+        """Concatenations are filtered too: ExecuTorch 1.5 annotates each, whatever the filter says.
+
+        Scores and boxes that a head joins would share one range of 256 steps, and lose all that is outside.
+        """
+
+        def annotate(self, model: Any) -> Any:
+            annotated = super().annotate(model)
+            for node in annotated.graph.nodes:
+                if not allowed(node):
+                    node.meta.pop(Q_ANNOTATION_KEY, None)
+            return annotated
+
+    return FilteringQuantizer()
 
 
 def _dynamic(xnnpack: Any, config: Any, keep: tuple[str, ...]) -> Any:

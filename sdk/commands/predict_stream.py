@@ -6,15 +6,18 @@ import argparse
 import contextlib
 import json
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from runtimes import UsageError
 from sdk.commands.runtime_options import runtime_options
-from sdk.stream.sources import VIDEO_SUFFIXES, is_stream, shown_address
+from sdk.stream.names import VIDEO_SUFFIXES, is_address, is_stream, shown_address
 
 if TYPE_CHECKING:
     from sdk.stream import AnnotatedVideo, Frame, Stream
@@ -71,7 +74,7 @@ def predict_streams(args: argparse.Namespace) -> int:
                 word, live=args.live, timeout_s=args.timeout, skip_damaged=args.skip_damaged
             )
             with stream:
-                _predict_one(stream, shown_address(word) if "://" in word else word, target, say)
+                _predict_one(stream, shown_address(word) if is_address(word) else word, target, say)
     return 0
 
 
@@ -81,19 +84,36 @@ def _predict_one(stream: Stream, name: str, target: Path | None, say: _Printer) 
     begun, done = time.monotonic(), 0
     video: contextlib.AbstractContextManager[AnnotatedVideo | None]
     video = AnnotatedVideo(target, stream.rate) if target else contextlib.nullcontext()
-    with video as writer:
-        try:
-            for frame in stream:
-                if writer:
-                    writer.write(frame)
-                done += 1
-                say.frame(name, frame)
-                say.progress(name, done, stream.total, time.monotonic() - begun)
-        except KeyboardInterrupt:
-            # The usual way to end what has no end; what was written until then is kept.
-            if not stream.live:
-                raise
+    with video as writer, _ended_by_signals(stream):
+        for frame in stream:
+            if writer:
+                writer.write(frame)
+            done += 1
+            say.frame(name, frame)
+            say.progress(name, done, stream.total, time.monotonic() - begun)
     say.summary(name, stream, done, time.monotonic() - begun, writer)
+
+
+@contextlib.contextmanager
+def _ended_by_signals(stream: Stream) -> Iterator[None]:
+    """Let Ctrl-C and `kill` end a live source as its own end would: that is how one stops what has no end."""
+    if not stream.live or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        signal.signal(number, before[number])  # a second one ends the process
+        # Not here: this may run in the middle of the hand-over that it would have to lock.
+        threading.Thread(target=stream.close).start()
+
+    before: dict[int, Any] = {
+        number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Printer:
@@ -181,5 +201,5 @@ def _targets(words: list[str], out: Path | None) -> list[Path | None]:
 
 def _stem(word: str) -> str:
     """A file name without its suffix, from a path, an address or a camera."""
-    stem = shown_address(word).partition("://")[2] if "://" in word else Path(word).stem
+    stem = shown_address(word).partition("://")[2] if is_address(word) else Path(word).stem
     return re.sub(r"[^\w.-]+", "_", stem).strip("_.") or "stream"

@@ -47,6 +47,7 @@ class UltralyticsNote:
         channels: Of the network's input.
         head: Name of the network's last part; may be empty.
         final: Overlapping boxes are suppressed in the graph.
+        old: Written by YOLOv5's own exporter, which says neither task nor head.
         version: Of the exporter; may be empty.
     """
 
@@ -56,6 +57,7 @@ class UltralyticsNote:
     channels: int
     head: str
     final: bool
+    old: bool
     version: str
 
 
@@ -93,6 +95,7 @@ def read_note(metadata: Mapping[str, Any], name: str) -> UltralyticsNote | None:
         channels=channels,
         head=str(metadata.get("head", "")),
         final=suppressed or values.get("end2end") is True,
+        old="task" not in metadata,
         version=str(metadata.get("version", "")),
     )
 
@@ -192,11 +195,15 @@ def _boxes(note: UltralyticsNote, info: TensorInfo, size_wh: tuple[int, int]) ->
     if note.final:
         return BoxRowsOutput(note.labels, SCORE_THRESHOLD, SCORE_FLOOR, info.name, (width, height))
     detr = note.head == "RTDETRDecoder"
-    if detr or second == 4 + classes:
-        layout, objectness = ("values_last" if detr else "values_first"), False
-    elif third == 5 + classes:  # YOLOv5
-        layout, objectness = "values_last", True
+    if note.old:
+        layout, objectness, values, wanted = "values_last", True, third, 5 + classes
+    elif detr:
+        layout, objectness, values, wanted = "values_last", False, third, 4 + classes
     else:
+        layout, objectness, values, wanted = "values_first", False, second, 4 + classes
+    if (
+        isinstance(values, int) and values != wanted
+    ):  # an export with open sides may leave this axis open, too
         return None
     return CandidateBoxesOutput(
         labels=note.labels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -39,6 +40,12 @@ def placing_of(geometry: Mapping[str, float], input_wh: tuple[int, int], map_wh:
     return Placing((left, top, right, bottom), (start_x, start_y, end_x, end_y))
 
 
+def shown(values: Array, placing: Placing) -> Array:
+    """The cells of maps (…, h, w) that show the picture, also those that show it in part."""
+    left, top, right, bottom = placing.box
+    return values[..., math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)]
+
+
 def resized(values: Array, placing: Placing) -> Array:
     """The map's part that shows the picture, bilinearly at the picture's size.
 
@@ -49,9 +56,14 @@ def resized(values: Array, placing: Placing) -> Array:
     Returns:
         float32 of the height and width of ``placing.seen``.
     """
-    left, top, right, bottom = placing.seen
-    picture = Image.fromarray(np.ascontiguousarray(values, np.float32))
-    return np.array(picture.resize((right - left, bottom - top), Image.Resampling.BILINEAR, placing.box))
+    left, top, right, bottom = placing.box
+    x, y = math.floor(left), math.floor(top)
+    # Cut first: Pillow's `box` says where to sample, and its filter still looks beyond it, at the padding.
+    cut = np.ascontiguousarray(shown(values, placing), np.float32)
+    box = (left - x, top - y, right - x, bottom - y)
+    start_x, start_y, end_x, end_y = placing.seen
+    size = (end_x - start_x, end_y - start_y)
+    return np.array(Image.fromarray(cut).resize(size, Image.Resampling.BILINEAR, box))
 
 
 def _span(

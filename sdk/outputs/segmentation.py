@@ -11,7 +11,7 @@ import numpy as np
 from runtimes import Array, EngineError, SpecError
 from sdk.inputs.image import IMAGE
 from sdk.kinds import OutputKind, Sample
-from sdk.outputs.map_placing import Placing, placing_of, resized
+from sdk.outputs.map_placing import Placing, placing_of, resized, shown
 from sdk.results.segmentation import UNSEEN, Segmentation
 
 ACTIVATIONS = ("softmax", "none")
@@ -96,16 +96,15 @@ def mask_of(maps: Array, sample: Sample) -> Array:
 
 
 def _winners(maps: Array, placing: Placing) -> Array:
-    candidates = np.unique(maps.argmax(axis=0))
     left, top, right, bottom = placing.seen
+    candidates = np.unique(shown(maps, placing).argmax(axis=0))
     ids = np.full((bottom - top, right - left), candidates[0], np.uint8)
     if len(candidates) == 1:
         return ids
     best = resized(maps[candidates[0]], placing)
     for index in candidates[1:]:
         values = resized(maps[index], placing)
-        better = values > best
-        ids[better] = index
+        np.copyto(ids, np.uint8(index), where=values > best)
         np.maximum(best, values, out=best)
     return ids
 

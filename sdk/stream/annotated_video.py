@@ -15,7 +15,6 @@ from sdk.stream.frame import Frame
 from sdk.stream.overlay import draw_on_frame
 from sdk.stream.video_encoder import FORMATS, VideoEncoder
 
-VIDEO_OUT_SUFFIXES = frozenset(FORMATS)
 _WAITING = 4
 
 
@@ -26,12 +25,13 @@ class AnnotatedVideo:
     keep their times, also uneven ones. Odd widths and heights grow by a black pixel. There is no sound.
 
     Args:
-        path: What to write; its suffix is one of `VIDEO_OUT_SUFFIXES`.
+        path: What to write; its suffix is one of `video_encoder.FORMATS`.
         rate: Frames per second that the quality is planned for, such as `Stream.rate`; 25 where unknown.
 
     Raises:
-        UsageError: The suffix is another, the file is there already, or cannot be written there.
-        InputError: PyAV is not installed.
+        UsageError: The suffix is another or the file is there already; on entering, if nothing can be written
+            there.
+        InputError: On entering, if PyAV is not installed.
     """
 
     def __init__(self, path: str | os.PathLike[str], rate: float | None = None) -> None:
@@ -40,14 +40,9 @@ class AnnotatedVideo:
         _require_new(self.path, self._name)
         # A leading dot: folders that are listed do not show what a killed process left.
         self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-        try:
-            self._encoder = VideoEncoder(self._part, FORMATS[self.path.suffix.lower()], rate, self._name)
-        except OSError as error:
-            raise self._unwritable(error) from error
+        self._rate = rate
         self._feed: Feed[Frame] = Feed(_WAITING)
         self._error: EdgewrightError | None = None
-        self._thread = threading.Thread(target=self._encode, name="edgewright-video", daemon=True)
-        self._thread.start()
 
     @property
     def encoder(self) -> str:
@@ -68,6 +63,17 @@ class AnnotatedVideo:
             )
 
     def __enter__(self) -> AnnotatedVideo:
+        try:
+            self._part.touch(exist_ok=False)  # FFmpeg would look at the folder with the first frame only
+            kind = FORMATS[self.path.suffix.lower()]
+            self._encoder = VideoEncoder(self._part, kind, self._rate, self._name)
+        except EdgewrightError:
+            self._part.unlink()
+            raise
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._thread = threading.Thread(target=self._encode, name="edgewright-video", daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(

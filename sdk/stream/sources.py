@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from runtimes import InputError, UsageError
 from sdk.input_files import files_in, item_of
 from sdk.stream.frame import Shot
-
-VIDEO_SUFFIXES = frozenset(
-    (
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".ts",
-        ".m2ts",
-        ".mpg",
-        ".mpeg",
-        ".flv",
-        ".wmv",
-        ".3gp",
-        ".ogv",
-    )
-)
-_CAMERA = re.compile(r"camera:(\d+)|/dev/video(\d+)")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.")
+from sdk.stream.names import camera_number, is_address, shown_address
 
 
 class Source(ABC):
@@ -97,12 +75,6 @@ class SourceOptions:
             )
 
 
-def is_stream(word: str) -> bool:
-    """Whether a word on the command line names a video, a camera or an address rather than a picture."""
-    suffix = Path(word).suffix.lower()
-    return bool(_CAMERA.fullmatch(word) or _ADDRESS.match(word)) or suffix in VIDEO_SUFFIXES
-
-
 def open_source(source: str | os.PathLike[str] | int, options: SourceOptions) -> Source:
     """Open what `source` names.
 
@@ -126,22 +98,13 @@ def open_source(source: str | os.PathLike[str] | int, options: SourceOptions) ->
             fix="Pass a single picture to predict() instead.",
         )
     text = os.fspath(source)
-    camera = _CAMERA.fullmatch(text)
-    if camera:
-        return open_camera(int(camera[1] or camera[2]), options)
-    if isinstance(source, str) and _ADDRESS.match(text):
+    camera = camera_number(text)
+    if camera is not None:
+        return open_camera(camera, options)
+    if isinstance(source, str) and is_address(text):
         return open_address(text, shown_address(text), options)
     path = Path(text)
     return PictureSource(path) if path.is_dir() else open_file(path, options)
-
-
-def shown_address(address: str) -> str:
-    """An address as it may be printed: user, password and query are left out, since they can be secrets."""
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return address.partition("://")[0] + "://…"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class PictureSource(Source):

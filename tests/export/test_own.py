@@ -156,7 +156,7 @@ def colours_spec() -> Any:
     return describe(Colours(), torch.rand(1, 3, 4, 4), name="colours", input=image_input(), output=output)
 
 
-@pytest.mark.parametrize("target", ["onnx", "pte"])
+@pytest.mark.parametrize("target", ["onnx", pytest.param("pte", marks=pytest.mark.slow)])
 def test_module_of_pictures_is_baked_and_measured(tmp_path: Path, target: str) -> None:
     module, items = Colours(), pictures()
     (first,) = export_module(
@@ -178,6 +178,7 @@ def test_module_of_pictures_is_baked_and_measured(tmp_path: Path, target: str) -
         assert [r.label for r in predictor.predict(items)][1:] == truths[1:]
 
 
+@pytest.mark.slow
 def test_int8_is_calibrated_on_other_items(tmp_path: Path) -> None:
     example = torch.rand(1, 3, 4, 4)
     spec, items = colours_spec(), pictures()

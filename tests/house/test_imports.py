@@ -48,7 +48,17 @@ import sys
 from sdk.command import main
 raise SystemExit(main(sys.argv[1:]))
 """
-HEAVY = {"torch", "torchvision", "lightning", "onnx", "onnxruntime", "executorch", "tensorrt", "matplotlib"}
+HEAVY = {
+    "av",
+    "torch",
+    "torchvision",
+    "lightning",
+    "onnx",
+    "onnxruntime",
+    "executorch",
+    "tensorrt",
+    "matplotlib",
+}
 
 
 @pytest.fixture(scope="module")

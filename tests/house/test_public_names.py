@@ -15,6 +15,7 @@ PROMISED = {
     "sdk": {"Predictor", "Spec", "__version__", "read_artifact"},
     "sdk.artifact": {"Artifact", "Manifest", "read_artifact", "write_artifact"},
     "sdk.results": {"Classification", "RankedLabel"},
+    "sdk.stream": {"AnnotatedVideo", "Frame", "Stream"},
     "runtimes": {"EdgewrightError", "Program", "Runtime", "TensorInfo", "open_runtime"},
 }
 

@@ -24,6 +24,8 @@ class ImageFolder:
 
     Args:
         root: The folder.
+        same_classes: Every part must have the classes of ``train``. Else each part's classes are numbered
+            for themselves.
 
     Raises:
         DataError: It is empty, a class has no pictures, splits have different classes, or a file is no
@@ -35,7 +37,7 @@ class ImageFolder:
     size_wh: tuple[int, int] | None = None
     names_classes = True
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, same_classes: bool = True) -> None:
         self._root = root
         inside = {folder.name: folder for folder in _folders(root)}
         own = tuple(name for name in SPLITS if name in inside)
@@ -43,13 +45,15 @@ class ImageFolder:
         self._split_roots = {name: inside[name] for name in own} if "train" in own else {"train": root}
         self._files = {name: _classes(folder, self.suffixes) for name, folder in self._split_roots.items()}
         self._labels = tuple(sorted(self._files["train"]))
+        self._same_classes = same_classes
         self._check()
 
     def read(self, split: str) -> LabelledImages:
         """Paths with their classes, sorted by class and name."""
         by_class = self._files[split]
-        paths = [path for label in self._labels for path in by_class[label]]
-        counts = [len(by_class[label]) for label in self._labels]
+        labels = tuple(sorted(by_class))
+        paths = [path for label in labels for path in by_class[label]]
+        counts = [len(by_class[label]) for label in labels]
         root = self._split_roots[split]
 
         def fingerprint(at: int) -> bytes:
@@ -57,7 +61,7 @@ class ImageFolder:
             return f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode()
 
         targets = np.repeat(np.arange(len(counts)), counts)
-        return LabelledImages(paths, targets.astype(np.int64), self._labels, fingerprint)
+        return LabelledImages(paths, targets.astype(np.int64), labels, fingerprint)
 
     def _check(self) -> None:
         if len(self._labels) < 2:
@@ -69,7 +73,7 @@ class ImageFolder:
             )
         for split, by_class in self._files.items():
             odd = sorted(set(by_class) ^ set(self._labels))
-            if odd:
+            if odd and self._same_classes:
                 raise DataError(
                     f"Data {self._root.name!r}",
                     got=f"class {odd[0]!r} in only one of its parts train and {split}",

@@ -10,8 +10,12 @@ from train.data.image_folder import ImageFolder
 from train.data.labelled_images import ImageSource
 
 
-def open_images(data: Path) -> ImageSource:
+def open_images(data: Path, *, same_classes: bool = True) -> ImageSource:
     """Open idx files, or a folder per class.
+
+    Args:
+        data: The folder.
+        same_classes: Refuse parts with other classes than ``train``.
 
     Raises:
         DataError: It is neither, or cannot be used.
@@ -24,4 +28,4 @@ def open_images(data: Path) -> ImageSource:
             fix="Check the path of --data.",
         )
     folder = find_idx_folder(data)
-    return IdxFolder(folder) if folder is not None else ImageFolder(data)
+    return IdxFolder(folder) if folder is not None else ImageFolder(data, same_classes=same_classes)

@@ -14,6 +14,7 @@ from runtimes import Array
 from sdk.artifact import Metric
 from sdk.spec import Spec
 from train.data.labelled_images import ImageSource
+from train.data.sources import open_images
 from train.metrics import mean_interval, wilson_interval
 from train.options import TrainOptions, require, summed, wrong_pair
 from train.retrieval import Retrieval, choose_threshold, neighbours, retrieve
@@ -75,6 +76,10 @@ class EmbeddingTask(ProductTask):
     metric: ClassVar[str] = "recall@1"
     options_type: ClassVar[type[Any]] = EmbeddingOptions
     held_out_least: ClassVar[int] = 2
+
+    def open_source(self, data: Path) -> ImageSource:
+        """Idx files, or a folder per class; parts may have classes of their own."""
+        return open_images(data, same_classes=False)
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of `EmbeddingOptions`."""

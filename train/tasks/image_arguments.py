@@ -39,8 +39,8 @@ def add_embedding_arguments(parser: argparse.ArgumentParser) -> None:
         "--margin",
         type=float,
         metavar="X",
-        help="of triplet: by how much pictures of another class shall be farther away, on a scale from 0 to 2. "
-        "Default: 0.2",
+        help="of triplet: by how much pictures of another class shall be farther away, on a scale from 0 to "
+        "2. Default: 0.2",
     )
     learned.add_argument("--centre-weight", type=float, metavar="X", help="factor on centre. Default: 0.1")
     learned.add_argument(

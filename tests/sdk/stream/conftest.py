@@ -41,7 +41,6 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
     yield
-    assert eventually(
-        lambda: not [t.name for t in threading.enumerate() if t.name.startswith("edgewright-")]
-    ), threading.enumerate()
+    assert eventually(lambda: not set(threading.enumerate()) - before), threading.enumerate()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
 
 import av
@@ -87,26 +89,33 @@ BAD = {
 }
 
 
+def write(path: Path, frames: Iterable[Frame]) -> None:
+    with AnnotatedVideo(path) as video:
+        for one in frames:
+            video.write(one)
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_video_refuses_frames_that_do_not_fit_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     bad, message = BAD[name]
-    with pytest.raises(InputError, match=message), AnnotatedVideo(tmp_path / "out.mp4") as video:
-        video.write(frame(0, 0.0))
-        video.write(bad)
+    with pytest.raises(InputError, match=message):
+        write(tmp_path / "out.mp4", [frame(0, 0.0), bad])
 
     assert list(tmp_path.iterdir()) == []
 
 
 def test_video_tells_the_writer_while_it_still_writes(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="without a time"), AnnotatedVideo(tmp_path / "out.mp4") as video:
-        while True:
-            video.write(frame(0, None))
+    with pytest.raises(InputError, match="without a time"):
+        write(tmp_path / "out.mp4", repeat(frame(0, None)))
 
 
 def test_video_of_a_block_that_fails_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), AnnotatedVideo(tmp_path / "out.mp4") as video:
-        video.write(frame(0, 0.0))
+    def failing() -> Iterator[Frame]:
+        yield frame(0, 0.0)
         raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write(tmp_path / "out.mp4", failing())
 
     assert list(tmp_path.iterdir()) == []
 
@@ -125,7 +134,7 @@ def test_video_refuses_names(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"got the suffix '\.avi', expected one of \.m4v, \.mkv"):
         AnnotatedVideo(tmp_path / "out.avi")
     with pytest.raises(UsageError, match=r"'out\.mp4': got No such file or directory"):
-        AnnotatedVideo(tmp_path / "gone" / "out.mp4")
+        write(tmp_path / "gone" / "out.mp4", [])
 
 
 def test_overlay_writes_the_summary_on_the_lower_edge() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,27 @@ def test_rtsp_is_live(predictor: Predictor) -> None:
     assert stream.live
     assert frames[-1].index == 49
     assert stream.dropped == 50 - len(frames)
+
+
+def test_address_of_a_whole_file_is_read_like_a_file(predictor: Predictor, film: Path) -> None:
+    class Silent(SimpleHTTPRequestHandler):
+        def log_message(self, *words: object) -> None:
+            """Tests look at what is printed."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(film.parent))) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            with predictor.stream(f"http://127.0.0.1:{server.server_port}/{film.name}") as stream:
+                numbers = [number_in(frame.image) for frame in stream]
+            with pytest.raises(InputError, match=r"/gone\.mp4': got .*404 Not Found"):
+                predictor.stream(f"http://127.0.0.1:{server.server_port}/gone.mp4")
+        finally:
+            server.shutdown()
+            serving.join()
+
+    assert not stream.live
+    assert numbers == list(range(200))
 
 
 def test_camera_is_opened_through_video4linux(

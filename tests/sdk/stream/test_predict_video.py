@@ -109,7 +109,8 @@ def test_predict_skips_damage_when_told(
     assert "damaged left out" in capsys.readouterr().err
 
 
-def test_interrupted_live_source_ends_well(light_artifact: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
+def test_interrupted_live_source_ends_well(light_artifact: Path, tmp_path: Path, number: int) -> None:
     recording = write_video(
         tmp_path / "live.ts", range(300), options={"preset": "ultrafast", "tune": "zerolatency"}
     )
@@ -128,7 +129,7 @@ def test_interrupted_live_source_ends_well(light_artifact: Path, tmp_path: Path)
             head = ""
             while '"frame": 1' not in head:
                 head += process.stdout.readline()
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             answers = json.loads(head + process.stdout.read())
             said = process.stderr.read()
 

@@ -184,3 +184,14 @@ def test_pictures_without_their_like_are_refused(
         write_pictures(tmp_path / "val" / label, COLOURS[label], 1, seed)
     with pytest.raises(DataError, match="Split 'val': got no two pictures of one class"):
         train(quick_embedding(data=tmp_path, epochs=1))
+
+
+def test_parts_may_have_classes_of_their_own(
+    quick_embedding: Callable[..., TrainOptions], tmp_path: Path
+) -> None:
+    for part, labels in {"train": ("red", "green", "blue"), "val": ("red", "violet")}.items():
+        for seed, label in enumerate(labels):
+            write_pictures(tmp_path / part / label, COLOURS.get(label, (140, 40, 200)), 8, seed)
+    result = train(quick_embedding(data=tmp_path, epochs=1))
+    assert [row[0] for row in result.report.rows] == ["red", "violet"]
+    assert result.metrics[0].samples == 16
