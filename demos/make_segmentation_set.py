@@ -5,8 +5,8 @@
 
 Products are Fashion-MNIST's, cut out along their silhouette, coloured, scaled, turned, and laid over crops of
 the photos, the later over the earlier. Training, validation and test share neither a product nor a photo. The
-same arguments give the same files. Fashion-MNIST's ten classes become five that can be told apart by their
-silhouettes: what is a shirt, a pullover or a coat at 28×28 pixels is a matter of opinion.
+same arguments give the same files. Fashion-MNIST's ten classes become three that can be told apart by
+their silhouettes: what is a shirt, a pullover or a coat at 28×28 pixels is a matter of opinion.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from train.data.boxes import pictures_in
 from train.data.idx import read_idx
 from train.data.masks import IMAGES, LABELS_FILE, MASKS
 
-LABELS = ("background", "top", "trousers", "dress", "shoe", "bag")
-CLASS_OF_PRODUCT = (1, 2, 1, 3, 1, 4, 1, 4, 5, 4)
+LABELS = ("background", "garment", "shoe", "bag")
+CLASS_OF_PRODUCT = (1, 1, 1, 1, 1, 2, 1, 2, 3, 2)
 """Index in `LABELS` of each class of Fashion-MNIST."""
 SAMPLE_DIR = Path(__file__).parent / "data" / "fashion_mnist_sample"
 FEWEST_PHOTOS = 3
@@ -112,7 +112,7 @@ def compose(part: Part, generator: np.random.Generator, side: int) -> tuple[Imag
     canvas = _background(part.photos, generator, side)
     mask = Image.new("L", canvas.size, 0)
     for _ in range(int(generator.integers(_OBJECTS[0], _OBJECTS[1] + 1))):
-        # A class first, then a product: tops are four of the ten.
+        # A class first, then a product: garments are six of the ten.
         label = int(generator.integers(1, len(LABELS)))
         row = int(generator.choice(np.flatnonzero(part.classes == label)))
         longest = round(float(generator.uniform(*_SIZES)) * min(canvas.size))

@@ -15,8 +15,9 @@ from sdk.spec import Spec
 from train.tasks.base import Split, Task
 
 DEFAULT_SAMPLES = 512
-FEWEST_SAMPLES = 32
-"""With fewer, one odd picture decides a range."""
+FEWEST_SAMPLES = 16
+"""With fewer, one odd picture decides a range. Sets for detection are often no larger than a few times this:
+their pictures hold many objects each."""
 BATCH = 32
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from export.box_suppression import require_suppressible
 from export.calibration import CalibrationChoice, CalibrationSet, choose_calibration
 from export.candidate import DEFAULT_MAX_BATCH, lower_candidate
+from export.data_dependent import require_holdable
 from export.gate import COMPRESSED_MAX_DROP, DEFAULT_BUDGETS, Budget
 from export.job import Job, prove_target
 from export.lowering import Lowering, lowerings_for
@@ -20,6 +21,7 @@ from export.pruning import prune_checkpoint
 from export.recipe import GRAPH, INT8, Recipe
 from export.run_data import data_of_run
 from runtimes import UsageError
+from runtimes.torch_runtime import build_network
 from sdk.artifact import Artifact, Evidence, Metric, read_artifact, write_artifact
 from sdk.atomic_write import atomic_write
 from sdk.spec import Spec
@@ -116,9 +118,7 @@ def export_artifacts(
         split = task.load_split(data, task.proof_split(data), source.spec)
         calibrated = _calibration(calibration, recipe, task, data, split, spec=source.spec)
         if prune is not None and pruned_name is not None:
-            source = _pruned(
-                source, prune, data, scratch / pruned_name, epochs=recovery_epochs, progress=progress
-            )
+            source = _pruned(source, prune, data, scratch / pruned_name, recovery_epochs, progress)
         reference, before = _measure_both(source, origin, task, split, progress)
         budget = _budget(recipe, max_drop, origin.path != source.path)
         job = Job(source, origin, task, data, split, reference, before, budget, recipe, mixed, calibrated,
@@ -146,7 +146,11 @@ def _plan(
                          expected=f"--precision {INT8}", fix="Leave it out.")  # fmt: skip
     if recipe.nms == GRAPH:
         require_suppressible(targets, source.spec)
-    return lowerings_for(targets, recipe.precision)
+    lowerings = lowerings_for(targets, recipe.precision)
+    network = build_network({"name": source.spec.network.name, "arguments": source.spec.network.arguments})
+    for target in lowerings:
+        require_holdable(network, target, recipe)
+    return lowerings
 
 
 def _write(proved: dict[str, Artifact], checkpoints: list[Path], folder: Path) -> list[Exported]:
@@ -169,7 +173,7 @@ def _names(
 
 
 def _pruned(
-    source: Artifact, ratio: float, data: Path, out: Path, *, epochs: int, progress: Progress
+    source: Artifact, ratio: float, data: Path, out: Path, epochs: int, progress: Progress
 ) -> Artifact:
     what = "pruning and recovering"
     say = epochs_as_steps(progress, what, epochs)

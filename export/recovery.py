@@ -51,7 +51,8 @@ class RecoveryOptions:
     Attributes:
         data: Where the task's data lies; None is what the checkpoint was trained on.
         epochs: After every change; 0 leaves the network as it was cut.
-        teacher: Learn from the original checkpoint's answers as well as from the labels.
+        teacher: Learn from the original checkpoint's answers as well as from the labels, where answers of
+            its kind can be learned from.
         seed: Of everything that draws.
         lr: Highest learning rate; None is the task's choice: that of a fresh network after pruning, that of
             a start from a checkpoint after sparsifying.
@@ -180,7 +181,7 @@ class Recovery:
             self.data,
             self._folder / f"run{round_number}",
             start=changed.path,
-            teacher=self.source.path if told.teacher else None,
+            teacher=self.source.path if told.teacher and self._teaches else None,
             keep_zeros=keep_zeros or None,
             epochs=told.epochs,
             seed=told.seed,
@@ -189,6 +190,13 @@ class Recovery:
             overwrite=True,
         )
         return read_artifact(train(options, told.say, bar=told.bar).checkpoint)
+
+    @property
+    def _teaches(self) -> bool:
+        """Whether answers of this kind can be learned from; boxes and masks are learned from labels alone."""
+        from train.distillation import soft_loss_of
+
+        return soft_loss_of(self.source.spec.output, 1.0) is not None
 
     def finish(self, last: Artifact, out: Path, facts: dict[str, Any]) -> Path:
         """Write the last round's checkpoint under its final name, as a child of the original."""

@@ -3,6 +3,7 @@
 Soft targets after Hinton, Vinyals & Dean 2015, "Distilling the Knowledge in a Neural Network"; the optional
 feature loss is the activation-based attention transfer of Zagoruyko & Komodakis 2017, "Paying More Attention
 to Attention", which compares where stages look and not in which channels, so that any widths go together.
+Embeddings are taught by the angle to the teacher's.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,12 +20,15 @@ from torch import Tensor, nn
 
 from runtimes import UsageError
 from runtimes.torch_runtime import load_network
+from sdk.kinds import OutputKind
+from sdk.outputs.embedding import EmbeddingOutput
 from sdk.spec import Spec
 from train.networks.freezing import stages_of
 from train.options import TrainOptions
 from train.plan import Plan
 from train.start import read_checkpoint
 
+SoftLoss = Callable[[Tensor, Tensor], Tensor]
 TaskLoss = Callable[[nn.Module, Any], Mapping[str, Tensor]]
 
 
@@ -38,10 +43,12 @@ def with_teacher(plan: Plan, options: TrainOptions) -> Plan:
         return plan
     teacher = read_checkpoint(options.teacher, "--teacher", options.task)
     _require_alike(plan.spec, teacher.spec, options.teacher.name)
+    soft = soft_loss_of(plan.spec.output, options.distill_temperature)
+    assert soft is not None
     loss = DistilledLoss(
         plan.loss,
         load_network(teacher.program()),
-        temperature=options.distill_temperature,
+        soft=soft,
         weight=options.distill_weight,
         feature_weight=options.feature_weight,
     )
@@ -54,7 +61,21 @@ def with_teacher(plan: Plan, options: TrainOptions) -> Plan:
     return replace(plan, loss=loss, facts={**plan.facts, "distillation": told})
 
 
-class DistilledLoss:
+def soft_loss_of(output: OutputKind, temperature: float) -> SoftLoss | None:
+    """How far a student's raw answer is from its teacher's; None where answers of the kind cannot be taught.
+
+    Args:
+        output: How both are read.
+        temperature: Softens class scores.
+    """
+    if isinstance(output, EmbeddingOutput):
+        return cosine_distance
+    if getattr(output, "activation", None) == "softmax":
+        return partial(soft_target_loss, temperature=temperature)
+    return None
+
+
+class DistilledLoss(nn.Module):
     """A task's loss with the teacher's part: ``(1 - weight) * task + weight * soft + feature_weight * maps``.
 
     It watches the student through a forward hook, and so needs to know nothing of the task's batches.
@@ -62,7 +83,7 @@ class DistilledLoss:
     Args:
         task_loss: `Plan.loss`.
         teacher: Runs in eval mode without gradients on what the student was given.
-        temperature: Softens both answers.
+        soft: From an answer of the student's and the teacher's to a scalar.
         weight: Of the soft targets, 0..1; the rest is the task's own loss.
         feature_weight: Of the attention maps; 0 leaves them out.
     """
@@ -72,25 +93,27 @@ class DistilledLoss:
         task_loss: TaskLoss,
         teacher: nn.Module,
         *,
-        temperature: float,
+        soft: SoftLoss,
         weight: float,
         feature_weight: float = 0.0,
     ) -> None:
-        self._task_loss = task_loss
-        self._teacher = teacher.eval().requires_grad_(False)
-        self._temperature = temperature
+        super().__init__()
+        self.task_loss = task_loss
+        # In a tuple, so that it is no part of this module's state: a run's checkpoints need not hold it.
+        self._teachers = (teacher.eval().requires_grad_(False),)
+        self._soft = soft
         self._weight = weight
         self._feature_weight = feature_weight
 
-    def __call__(self, network: nn.Module, batch: Any) -> dict[str, Tensor]:
+    def forward(self, network: nn.Module, batch: Any) -> dict[str, Tensor]:
         """Named scalars: the task's own, ``task_loss``, ``soft_loss``, perhaps ``feature_loss``, ``loss``."""
+        (guide,) = self._teachers
         with watched(network, self._feature_weight > 0) as student:
-            losses = dict(self._task_loss(network, batch))
-        with torch.no_grad(), watched(self._teacher, self._feature_weight > 0) as teacher:
-            self._teacher.to(student.inputs[0].device)(*student.inputs)
+            losses = dict(self.task_loss(network, batch))
+        with torch.no_grad(), watched(guide, self._feature_weight > 0) as teacher:
+            guide.to(student.inputs[0].device)(*student.inputs)
         soft = sum(
-            soft_target_loss(mine, theirs, self._temperature)
-            for mine, theirs in zip(student.outputs, teacher.outputs, strict=True)
+            self._soft(mine, theirs) for mine, theirs in zip(student.outputs, teacher.outputs, strict=True)
         )
         losses |= {"task_loss": losses["loss"], "soft_loss": soft}
         losses["loss"] = (1.0 - self._weight) * losses["task_loss"] + self._weight * soft
@@ -154,6 +177,16 @@ def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float) -> Te
     return temperature**2 * divergence.mean()
 
 
+def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """One minus the cosine, the mean over the batch.
+
+    Args:
+        student: Vectors (N, D) of any length.
+        teacher: Vectors of the same shape.
+    """
+    return (1.0 - F.cosine_similarity(student.float(), teacher.float(), dim=1)).mean()
+
+
 def attention_loss(
     student: Mapping[tuple[int, ...], Tensor], teacher: Mapping[tuple[int, ...], Tensor]
 ) -> Tensor:
@@ -182,16 +215,21 @@ def _attention(features: Tensor) -> Tensor:
 
 
 def _require_alike(student: Spec, teacher: Spec, name: str) -> None:
-    if getattr(student.output, "activation", None) != "softmax":
+    if soft_loss_of(student.output, 1.0) is None:
         raise UsageError(
             f"Option --teacher {name!r}",
-            got="it for a task without class scores",
-            expected="answers that are a softmax over classes",
+            got="it for a task with answers of another kind",
+            expected="a softmax over classes, or embeddings",
             fix="Leave it out.",
         )
     for what, mine, theirs in (
         ("preprocessing", student.input, teacher.input),
         ("classes", getattr(student.output, "labels", None), getattr(teacher.output, "labels", None)),
+        (
+            "dimensions",
+            getattr(student.output, "dimensions", None),
+            getattr(teacher.output, "dimensions", None),
+        ),
     ):
         if mine != theirs:
             raise UsageError(

@@ -140,7 +140,7 @@ def _with_extremes(config: Any, observer: Any) -> Any:
 
 
 def _static(xnnpack: Any, keep: tuple[str, ...]) -> Any:
-    from torchao.quantization.pt2e.quantizer import Q_ANNOTATION_KEY
+    from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
     allowed = _outside(keep)
 

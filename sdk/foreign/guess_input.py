@@ -73,6 +73,7 @@ def picture_input(picture: Picture, outline: OnnxOutline, task: str, notes: Note
         notes.certain["input.size_wh"] = "the graph's own shape"
     resize, reason = _resize(task)
     notes.guessed["input.resize"] = reason
+    notes.guessed["input.filter"] = "bilinear as Pillow's; opencv_bilinear for models trained behind OpenCV"
     scale, mean, std = _values(picture, outline, task, notes)
     if picture.channels == 3:
         notes.guessed["input.channels"] = "rgb: models of OpenCV and Caffe take bgr"

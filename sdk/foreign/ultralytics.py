@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtimes import SpecError, TensorInfo
-from sdk.inputs.image import IMAGE, ImageInput
+from sdk.inputs.image import IMAGE, OPENCV_BILINEAR, ImageInput
 from sdk.kinds import OutputKind
 from sdk.outputs.arrays import ArraysOutput
 from sdk.outputs.box_rows import BoxRowsOutput
@@ -160,7 +160,8 @@ def _feeding(note: UltralyticsNote, size_wh: tuple[int, int]) -> ImageInput:
         size_wh=size_wh,
         resize=resize,
         shortest_px=size_wh[0] if resize == "shortest" else None,
-        filter="bilinear",
+        # Boxes: OpenCV's resize; classes: torchvision's, on PIL images.
+        filter="bilinear" if classes else OPENCV_BILINEAR,
         pad_colour=(GREY_LEVEL,) * 3,
         alpha_colour=(255, 255, 255),
         scale=1 / 255,

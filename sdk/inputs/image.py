@@ -22,6 +22,10 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+OPENCV_BILINEAR = "opencv_bilinear"
+"""The filter of models that were trained on pictures which OpenCV's ``INTER_LINEAR`` had shrunk: it reads
+four pixels, however many lie between two of the result, and is within one level of 255 of OpenCV.
+"""
 CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1}
 RESIZES = ("stretch", "letterbox", "shortest")
 JPEG_SCALINGS = ("full", "reduced")
@@ -45,7 +49,8 @@ class ImageInput(InputKind):
         resize: ``stretch`` to `size_wh`; ``letterbox``: fit inside, keep the aspect, centre on
             `pad_colour`; ``shortest``: shortest side to `shortest_px`, then centre crop.
         shortest_px: Pixels of the shortest side for ``shortest``, else None.
-        filter: Pillow's resampling filter, which widens its support when shrinking (antialiasing).
+        filter: Pillow's resampling filter, which widens its support when shrinking (antialiasing); or
+            `OPENCV_BILINEAR`, which does not.
         pad_colour: RGB, 0..255, around a letterboxed picture.
         alpha_colour: RGB, 0..255, behind transparent pixels.
         scale: Factor on the 8-bit value, such as 1/255.
@@ -78,7 +83,7 @@ class ImageInput(InputKind):
     def __post_init__(self) -> None:
         _choice("channels", self.channels, CHANNELS)
         _choice("resize", self.resize, RESIZES)
-        _choice("filter", self.filter, FILTERS)
+        _choice("filter", self.filter, (*FILTERS, OPENCV_BILINEAR))
         _choice("jpeg_scaling", self.jpeg_scaling, JPEG_SCALINGS)
         known = bool(self.views) and len(set(self.views)) == len(self.views) and set(self.views) <= set(VIEWS)
         _require("views", self.views, known, f"different ones of {sorted(VIEWS)}, at least one")
@@ -191,7 +196,7 @@ class ImageInput(InputKind):
         width, height = original_wh
         inner, canvas = self._inner(width, height), self.size_wh
         if inner != image.size or box is not None:
-            image = image.resize(inner, FILTERS[self.filter], box)
+            image = self._resampled(image, inner, box)
         left, top = _centre(canvas[0], inner[0]), _centre(canvas[1], inner[1])
         if inner != canvas:
             image = self._place(image, left, top)
@@ -204,6 +209,15 @@ class ImageInput(InputKind):
             "offset_y": float(top),
         }
         return image, geometry
+
+    def _resampled(
+        self, image: Image.Image, inner: tuple[int, int], box: tuple[float, float, float, float] | None
+    ) -> Image.Image:
+        if self.filter != OPENCV_BILINEAR:
+            return image.resize(inner, FILTERS[self.filter], box)
+        left, top, right, bottom = box or (0, 0, *image.size)
+        step = ((right - left) / inner[0], 0, left, 0, (bottom - top) / inner[1], top)
+        return image.transform(inner, Image.Transform.AFFINE, step, Image.Resampling.BILINEAR)
 
     def _place(self, image: Image.Image, left: int, top: int) -> Image.Image:
         if self.resize == "shortest":

@@ -62,7 +62,7 @@ def test_choose_calibration_refuses_samples_that_are_in_the_proof_split_under_an
 def test_choose_calibration_refuses_too_few_samples(
     task: Task, small_data: Path, spec: Spec, proof: Split
 ) -> None:
-    with pytest.raises(UsageError, match=r"--calibration-samples: got 5, expected at least 32"):
+    with pytest.raises(UsageError, match=r"--calibration-samples: got 5, expected at least 16"):
         choose_calibration(task, small_data, spec, proof, count=5)
     with pytest.raises(DataError, match=r"samples, expected at least 100000"):
         choose_calibration(task, small_data, spec, proof, count=100_000)
@@ -114,7 +114,7 @@ def test_item_sha256_tells_contents_not_names(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--calibration-split", "test"], "which accuracy is reported on"),
-        (["--calibration-samples", "3"], "expected at least 32"),
+        (["--calibration-samples", "3"], "expected at least 16"),
         (["--keep", "features.stem.9"], "which is no layer of this network"),
     ],
     ids=["proof split", "too few", "no such layer"],

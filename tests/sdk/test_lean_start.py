@@ -15,7 +15,8 @@ NOT_NEEDED = (
     "runtimes.tensorrt_runtime",
     "sdk.artifact.engine_file", "sdk.artifact.evidence", "sdk.artifact.pte_file",
     "sdk.artifact.safetensors_file", "sdk.atomic_write",
-    "sdk.bench", "sdk.command", "sdk.results.classification_picture", "sdk.stream", "secrets", "tempfile", "torch",
+    "sdk.bench", "sdk.command", "sdk.results.classification_picture", "sdk.stream", "secrets",
+    "tempfile", "torch",
 )  # fmt: skip
 _CODE = """
 import json, sys

@@ -7,6 +7,7 @@ import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,13 @@ from runtimes.torch_runtime import load_network
 from sdk.artifact import read_artifact, write_artifact
 from sdk.command import main
 from tests.train.small_data import CLASSES, COLOURS, write_pictures
-from train.distillation import DistilledLoss, attention_loss, soft_target_loss, watched
+from train.distillation import (
+    DistilledLoss,
+    attention_loss,
+    cosine_distance,
+    soft_target_loss,
+    watched,
+)
 from train.keep_zeros import KeepZeros
 from train.loop import TrainResult, train
 from train.options import TrainOptions, make_options
@@ -58,6 +65,12 @@ def test_soft_target_loss_is_the_value_worked_out_by_hand() -> None:
     assert soft_target_loss(student, teacher, 2.0).item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_cosine_distance_is_the_value_worked_out_by_hand() -> None:
+    student, teacher = torch.tensor([[3.0, 4.0], [0.0, -2.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    # 1 - 0.6 and 1 + 1, whatever the lengths.
+    assert cosine_distance(student, teacher).item() == pytest.approx((0.4 + 2.0) / 2)
+
+
 def test_soft_target_loss_of_equal_answers_is_nothing() -> None:
     logits = torch.randn(5, 7)
     assert soft_target_loss(logits, logits + 3.0, 4.0).item() == pytest.approx(0.0, abs=1e-5)
@@ -89,7 +102,9 @@ def test_distilled_loss_adds_its_parts_and_trains_the_student_alone() -> None:
     student, teacher = _small(), _small()
     batch = torch.randn(6, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2])
     statistics = teacher[1].running_mean.clone()
-    loss = DistilledLoss(_task_loss, teacher, temperature=4.0, weight=0.7, feature_weight=0.5)
+    loss = DistilledLoss(
+        _task_loss, teacher, soft=partial(soft_target_loss, temperature=4.0), weight=0.7, feature_weight=0.5
+    )
     losses = loss(student, batch)
     losses["loss"].backward()
     told = 0.3 * losses["task_loss"] + 0.7 * losses["soft_loss"] + 0.5 * losses["feature_loss"]

@@ -29,6 +29,7 @@ _INTERPOLATION = {
     "hamming": InterpolationMode.HAMMING,
     "bicubic": InterpolationMode.BICUBIC,
     "lanczos": InterpolationMode.LANCZOS,
+    "opencv_bilinear": InterpolationMode.BILINEAR,  # of a crop of random size, how it is shrunk matters less
 }
 
 

@@ -51,7 +51,7 @@ class ImageFolder:
     def read(self, split: str) -> LabelledImages:
         """Paths with their classes, sorted by class and name."""
         by_class = self._files[split]
-        labels = tuple(sorted(by_class))
+        labels = self._labels if self._same_classes else tuple(sorted(by_class))
         paths = [path for label in labels for path in by_class[label]]
         counts = [len(by_class[label]) for label in labels]
         root = self._split_roots[split]
@@ -142,10 +142,9 @@ def _require_picture(path: Path) -> None:
 
 def unreadable(path: Path, error: BaseException) -> DataError:
     """The error for one picture of a data set."""
-    got = error.got if isinstance(error, InputError) else first_line(error)
+    where = f"Picture {path.parent.name}/{path.name}"
+    if isinstance(error, InputError):
+        return DataError(where, got=error.got, expected=error.expected, fix=error.fix)
     return DataError(
-        f"Picture {path.parent.name}/{path.name}",
-        got=got,
-        expected="a readable image",
-        fix="Replace or remove the file.",
+        where, got=first_line(error), expected="a readable image", fix="Replace or remove the file."
     )

@@ -44,7 +44,7 @@ class DetectionOptions:
         anchors: ``kmeans``, ``keep`` (those of `weights`), or a file's path; None is ``kmeans``.
         match_iou: Anchors whose shape overlaps an object's by more learn it beside the likest one.
         score_threshold: Lowest score in results; None is chosen on the validation split.
-        iou_threshold: Of non-maximum suppression.
+        iou_threshold: Of non-maximum suppression; None is 0.45, or that of the checkpoint a run starts from.
     """
 
     weights: Path | None = None
@@ -55,15 +55,15 @@ class DetectionOptions:
     anchors: str | None = None
     match_iou: float = 0.213
     score_threshold: float | None = None
-    iou_threshold: float = 0.45
+    iou_threshold: float | None = None
 
     def __post_init__(self) -> None:
         size = self.image_size
         fits = size is None or (size >= STRIDE_PX and size % STRIDE_PX == 0)
         require("--image-size", size, fits, f"a multiple of {STRIDE_PX}")
         require("--match-iou", self.match_iou, 0 < self.match_iou <= 1, "above 0, at most 1")
-        require("--iou-threshold", self.iou_threshold, 0 < self.iou_threshold < 1, "between 0 and 1")
-        score = self.score_threshold
+        iou, score = self.iou_threshold, self.score_threshold
+        require("--iou-threshold", iou, iou is None or 0 < iou < 1, "between 0 and 1")
         require("--score-threshold", score, score is None or 0 < score <= 1, "above 0, at most 1")
         if self.augment is not None and "none" in self.augment and len(self.augment) > 1:
             raise wrong_pair("--augment", "none with others", "none alone", "Leave none out.")
@@ -118,6 +118,9 @@ class DetectionTask(Task):
                              "Leave it out: Faster R-CNN has its own.")  # fmt: skip
         if options.start is not None:
             _require_nothing_beside_start(own)
+            if own.iou_threshold is not None and options.model not in YOLO:
+                raise wrong_pair("--from and --iou-threshold", f"both with {options.model}", "one of them",
+                                 "Its network suppresses boxes itself.")  # fmt: skip
         return options
 
     def load_split(self, data: Path, split: str, spec: Spec | None = None) -> Split:

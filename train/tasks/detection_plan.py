@@ -32,7 +32,7 @@ from train.start import inherited_facts
 from train.tasks.base import Splits
 from train.tasks.detection import YOLO, DetectionOptions
 from train.yolo_loss import YoloLoss
-from train.yolo_spec import DEFAULT_SCORE, SCORE_FLOOR, yolo_input, yolo_output, yolo_spec
+from train.yolo_spec import DEFAULT_IOU, DEFAULT_SCORE, SCORE_FLOOR, yolo_input, yolo_output, yolo_spec
 
 DEFAULT_AUGMENT = ("mosaic", "scale", "flip", "colour-jitter", "multi-scale")
 ANCHORS_PER_MAP = 3
@@ -46,6 +46,8 @@ MOST_DETECTIONS = 100
 """Rows of Faster R-CNN's answer; COCO counts as many."""
 _MEAN_COLOUR = tuple(round(255 * level) for level in IMAGENET_MEAN)
 _JUDGED_AT_ONCE = 8
+_CHOSEN_BY, _BY_F1 = "score_threshold", "best F1 on val"
+"""What the evidence says of the threshold."""
 
 _Loss = Callable[[nn.Module, BoxBatch], Mapping[str, Tensor]]
 
@@ -91,22 +93,25 @@ def make_detection_plan(options: TrainOptions, splits: Splits, start: Artifact |
     else:
         parts = _faster_rcnn(options, image_input, splits.train.labels)
     network = parts.network.to(memory_format=torch.channels_last)
+    spec, chosen = _with_thresholds(parts.spec, own)
     return Plan(
-        spec=parts.spec,
+        spec=spec,
         network=network,
         groups=freeze(network, own.freeze),
         train_set=train_set,
         weights=None,
-        loss=_loss(parts.spec, own),
+        loss=_loss(spec, own),
         validation_loss=None,
         splits=splits,
         parent_sha256=None if start is None else start.manifest.payload_sha256,
-        facts=parts.facts,
+        facts={**parts.facts, _CHOSEN_BY: chosen},
     )
 
 
 def with_best_threshold(plan: Plan) -> Plan:
-    """The plan with the score threshold that gives the best F1 on the validation split."""
+    """The plan with the score threshold of the best F1 on the validation split, unless one was given."""
+    if plan.facts[_CHOSEN_BY] != _BY_F1:
+        return plan
     output = plan.spec.output
     results = predict_split(plan.network, plan.spec, plan.splits.val, _JUDGED_AT_ONCE, 0)
     found = best_point(pooled(match(results, plan.splits.val.targets, len(plan.splits.val.labels))))
@@ -116,6 +121,17 @@ def with_best_threshold(plan: Plan) -> Plan:
     threshold = max(SCORE_FLOOR, np.floor(found.threshold * 1000) / 1000)
     output = replace(output, score_threshold=float(threshold))  # type: ignore[type-var]
     return replace(plan, spec=replace(plan.spec, output=output))
+
+
+def _with_thresholds(spec: Spec, own: DetectionOptions) -> tuple[Spec, str]:
+    """The spec with the thresholds that were given, and who chooses the score's."""
+    output = spec.output
+    if own.iou_threshold is not None and isinstance(output, YoloGridOutput):
+        output = replace(output, iou_threshold=own.iou_threshold)
+    if own.score_threshold is None:
+        return replace(spec, output=output), _BY_F1
+    output = replace(output, score_threshold=own.score_threshold)  # type: ignore[type-var]
+    return replace(spec, output=output), "--score-threshold"
 
 
 def _input(options: TrainOptions, learned: Artifact | None) -> ImageInput:
@@ -148,8 +164,7 @@ def _yolo(
     _require_same_network(options, learned)
     if own.weights is not None:
         load_detector_weights(module, own.weights)
-    output = replace(yolo_output(labels, per_map, strides), iou_threshold=own.iou_threshold,
-                     score_threshold=own.score_threshold or DEFAULT_SCORE)  # fmt: skip
+    output = yolo_output(labels, per_map, strides)
     facts = {"anchors_mean_iou": round(mean_best_iou(train_set.sizes_wh(), anchors), 4)}
     return _Parts(yolo_spec("detection", network, image_input, output), module, facts)
 
@@ -200,7 +215,7 @@ def _faster_rcnn(options: TrainOptions, image_input: ImageInput, labels: tuple[s
         "classes": len(labels),
         "detections": MOST_DETECTIONS,
         "score_floor": SCORE_FLOOR,
-        "iou_threshold": own.iou_threshold,
+        "iou_threshold": own.iou_threshold or DEFAULT_IOU,
         "frozen_norm": own.weights is not None,
     }
     network = _build(options.model, arguments)
@@ -218,7 +233,7 @@ def _faster_rcnn(options: TrainOptions, image_input: ImageInput, labels: tuple[s
         name="detection",
         task="detection",
         input=image_input,
-        output=FinalBoxesOutput(labels, own.score_threshold or DEFAULT_SCORE, SCORE_FLOOR),
+        output=FinalBoxesOutput(labels, DEFAULT_SCORE, SCORE_FLOOR),
         graphs=(Graph(MAIN_GRAPH, (taken,), outputs),),
         baked=(),
         network=Network(options.model, arguments),

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from train.plan import Plan
 
 COMPACT_SIZE_PX, TORCHVISION_SIZE_PX = 128, 224
+FITTED = "temperature_scaling"
+"""In the evidence: how the temperature was found; null where none was to be."""
 FACT = "medical"
 """In the evidence: how the run divided the patients. Rules, never who they are."""
 _BLACK = (0, 0, 0)
@@ -54,7 +56,7 @@ class MedicalOptions(ImageOptions):
         patients: One of `train.data.patients.RULES`; None is what the data suggests.
         hold_out: One of `train.data.medical_folder.HOLD_OUTS`.
         positive: Of two classes, the one that a positive answer names; None is the last by name.
-        calibration: ``temperature`` or ``none``.
+        temperature: ``fitted`` or ``none``.
     """
 
     augment: tuple[str, ...] | None = ("shift", "colour-jitter")
@@ -64,12 +66,12 @@ class MedicalOptions(ImageOptions):
     patients: str | None = None
     hold_out: str | None = None
     positive: str | None = None
-    calibration: str = "temperature"
+    temperature: str = "fitted"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, known in (("frame", FRAMES), ("channels", ("grey", "rgb")), ("patients", RULES),
-                            ("hold_out", HOLD_OUTS), ("calibration", ("temperature", "none"))):  # fmt: skip
+                            ("hold_out", HOLD_OUTS), ("temperature", ("fitted", "none"))):  # fmt: skip
             value = getattr(self, name)
             flag = f"--{name.replace('_', '-')}"
             require(flag, value, value is None or value in known, f"one of {', '.join(known)}")
@@ -168,8 +170,8 @@ class MedicalTask(ImageClassificationTask):
         plan = super(MedicalTask, worker).plan(options)
         rule = worker.open_source(options.data).rule
         facts = {**plan.facts, FACT: {"patients": rule, "hold_out": hold_out}}
-        if own.calibration == "none":
-            facts["calibration"] = {"method": "none"}
+        if own.temperature == "none":
+            facts[FITTED] = None
         return replace(plan, facts=facts)
 
     def as_trained(self, facts: Mapping[str, Any]) -> MedicalTask:
@@ -181,12 +183,12 @@ class MedicalTask(ImageClassificationTask):
         """With the temperature that suits the validation split best."""
         from train.temperature import fit_temperature
 
-        if "calibration" in plan.facts:
-            return plan
+        if FITTED in plan.facts:
+            return plan  # it was to be left alone
         val = plan.splits.val
         fitted = fit_temperature(raw_outputs(val)[SCORES], np.asarray(val.targets))
         output = replace(plan.spec.output, temperature=fitted.temperature)  # type: ignore[type-var]
-        facts = {**plan.facts, "calibration": {"method": "temperature", "split": "val", **fitted.to_json()}}
+        facts = {**plan.facts, FITTED: {"split": "val", **fitted.to_json()}}
         return replace(plan, spec=replace(plan.spec, output=output), facts=facts)
 
     def measure(self, results: Sequence[Any], split: Split) -> tuple[Metric, ...]:

@@ -44,8 +44,8 @@ def add_medical_arguments(parser: argparse.ArgumentParser) -> None:
         help="of two classes, the one whose sensitivity and specificity are meant. Default: the last by name",
     )
     answers.add_argument(
-        "--calibration",
-        choices=("temperature", "none"),
-        help="temperature: divide scores by the number that makes probabilities right most nearly as often "
-        "as they say, fitted on the validation part; the spec holds it. Default: temperature",
+        "--temperature",
+        choices=("fitted", "none"),
+        help="fitted: divide scores by the number that makes probabilities right most nearly as often "
+        "as they say, fitted on the validation part; the spec holds it. Default: fitted",
     )

@@ -12,8 +12,8 @@ from tests.sdk.stream.numbered import write_video
 SETTLED = 1000
 FRAMES = 10_000
 GROWTH_KIB = 4 * 1024
-"""The allocator's own to and fro; 0.8 MiB were measured. Keeping every picture would take 95 MiB, keeping what the
-graph is fed 7 MiB."""
+"""The allocator's own to and fro; 0.8 MiB were measured. Keeping every picture would take 95 MiB,
+keeping what is fed to the graph 7 MiB."""
 
 
 def resident_kib() -> int:

@@ -272,8 +272,16 @@ def test_a_run_starts_from_a_checkpoint_and_its_size(
         TASK.plan(quick(weights=checkpoint, model="yolov3"))
 
 
-@pytest.mark.parametrize("model", ["fasterrcnn_mobilenet_v3_large_320_fpn"])
-def test_faster_rcnn_is_trained_to_the_same_result(quick: Options, model: str) -> None:
+def test_thresholds_that_are_given_stand(quick: Options) -> None:
+    plan = TASK.plan(quick(score_threshold=0.4, iou_threshold=0.6, augment=("none",)))
+    output = TASK.calibrated(plan, lambda _split: {}).spec.output
+    assert isinstance(output, YoloGridOutput)
+    assert (output.score_threshold, output.iou_threshold) == (0.4, 0.6)
+
+
+@pytest.mark.slow
+def test_faster_rcnn_is_trained_to_the_same_result(quick: Options) -> None:
+    model = "fasterrcnn_mobilenet_v3_large_320_fpn"
     result = train(quick(model=model, batch_size=2, augment=("flip",), image_size=96))
     assert {"train_box", "train_proposal_box"} <= set(result.history[0])
     artifact = read_artifact(result.checkpoint)

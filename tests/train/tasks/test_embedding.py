@@ -195,3 +195,30 @@ def test_parts_may_have_classes_of_their_own(
     result = train(quick_embedding(data=tmp_path, epochs=1))
     assert [row[0] for row in result.report.rows] == ["red", "violet"]
     assert result.metrics[0].samples == 16
+
+
+def test_student_learns_the_direction_of_its_teacher(
+    quick_embedding: Callable[..., TrainOptions], tmp_path: Path
+) -> None:
+    teacher = train(quick_embedding(epochs=1, loss="triplet"))
+    taught = {"teacher": teacher.checkpoint, "out": tmp_path / "taught", "start": teacher.checkpoint}
+    student = train(quick_embedding(**taught, epochs=1, image_size=None, dimensions=None))
+    facts = read_artifact(student.checkpoint).manifest.evidence.facts
+    assert (
+        facts["distillation"]["teacher_sha256"] == read_artifact(teacher.checkpoint).manifest.payload_sha256
+    )
+    # It starts as its own teacher: a fresh one would be a right angle away.
+    assert student.history[0]["train_soft_loss"] < 0.5
+    with pytest.raises(UsageError, match="other dimensions than the student's"):
+        train(quick_embedding(teacher=teacher.checkpoint, out=tmp_path / "x", dimensions=9))
+
+
+def test_rounding_is_trained_with_what_the_loss_learns(
+    quick_embedding: Callable[..., TrainOptions], tmp_path: Path
+) -> None:
+    pytest.importorskip("torchao", reason="torchao is not installed")
+    first = train(quick_embedding(epochs=1))
+    given = {"qat": first.checkpoint, "out": tmp_path / "qat", "image_size": None, "dimensions": None}
+    second = train(quick_embedding(**given, epochs=1))
+    assert "qat" in read_artifact(second.checkpoint).manifest.evidence.facts
+    assert second.metrics[0].value == 1.0

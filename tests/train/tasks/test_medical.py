@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from runtimes import UsageError
+from sdk import Predictor, read_artifact
 from sdk.inputs.dicom import DicomInput
 from train.options import TrainOptions, make_options
-from train.tasks import get_task
+from train.tasks import get_task, task_of
 from train.tasks.base import Split
 from train.tasks.medical import MedicalOptions, MedicalTask, parse_window
 
@@ -78,6 +79,44 @@ def test_plan_says_how_patients_were_divided_and_the_task_divides_them_so_again(
     assert {str(item) for item in plan.splits.train.items}.isdisjoint(map(str, again.items))
 
 
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint after an epoch, its patients told apart by file name."""
+    from train.loop import train
+
+    options = make_options(
+        "medical", data, tmp_path_factory.mktemp("run") / "run", model="compact_cnn", image_size=16, epochs=1,
+        batch_size=4, threads=1, num_workers=0, device="cpu", patients="prefix",
+    )  # fmt: skip
+    return train(options).checkpoint
+
+
+def test_checkpoint_says_what_was_fitted(trained: Path) -> None:
+    artifact = read_artifact(trained)
+    facts = artifact.manifest.evidence.facts
+    assert facts["temperature_scaling"]["temperature"] == artifact.spec.output.to_json()["temperature"]
+    assert facts["temperature_scaling"]["split"] == "val"
+    with Predictor(trained) as predictor:
+        assert predictor.verify().holds
+
+
+def test_training_on_divides_and_feeds_as_before_and_can_freeze(trained: Path, data: Path) -> None:
+    options = make_options("medical", data, trained.parent / "on", start=trained, freeze="head-only")
+    plan = MedicalTask().plan(options)
+    assert plan.facts["medical"] == {"patients": "prefix", "hold_out": "patients"}
+    assert plan.spec.input == read_artifact(trained).spec.input
+    trains = {name for name, p in plan.network.named_parameters() if p.requires_grad}
+    assert trains == {"classifier.weight", "classifier.bias"}
+
+
+def test_task_of_a_checkpoint_finds_its_patients(trained: Path, data: Path) -> None:
+    artifact = read_artifact(trained)
+    assert (
+        task_of(artifact).load_split(data, "val", artifact.spec).sha256
+        == (artifact.manifest.evidence.facts["data_sha256"]["val"])
+    )
+
+
 def test_proof_split_is_val_without_a_test_part(data: Path) -> None:
     assert TASK.proof_split(data) == "val"
     assert get_task("medical").name == "medical"
@@ -130,12 +169,12 @@ def test_calibrated_plan_has_the_fitted_temperature(options: Callable[..., Train
     # One of n wrong: 1 / (1 + exp(-4 / T)) = (n - 1) / n.
     expected = 4 / np.log(len(val) - 1)
     assert done.spec.output.temperature == pytest.approx(expected, rel=1e-3)
-    assert done.facts["calibration"]["samples"] == len(val)
+    assert done.facts["temperature_scaling"]["samples"] == len(val)
     assert plan.spec.output.temperature == 1.0
 
 
-def test_calibration_can_be_left_out(options: Callable[..., TrainOptions]) -> None:
-    plan = TASK.plan(options(calibration="none"))
+def test_temperature_can_be_left_alone(options: Callable[..., TrainOptions]) -> None:
+    plan = TASK.plan(options(temperature="none"))
     assert TASK.calibrated(plan, lambda _split: {}) is plan
 
 
@@ -158,7 +197,7 @@ def test_checkpoint_and_feeding_exclude_each_other(
         ("frame", "--frame"),
         ("patients", "--patients"),
         ("hold_out", "--hold-out"),
-        ("calibration", "--calibr"),
+        ("temperature", "--temperature"),
     ],
 )
 def test_unknown_choice_is_refused(field: str, flag: str) -> None:
