@@ -12,6 +12,7 @@ their silhouettes: what is a shirt, a pullover or a coat at 28×28 pixels is a m
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,14 @@ class Part:
 def main() -> int:
     """Read the arguments and write the set."""
     parser = argparse.ArgumentParser(description="Make a segmentation set: products pasted on photos.")
-    parser.add_argument("--photos", type=Path, required=True, help="folder of at least three photos")
+    parser.add_argument(
+        "--photos",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="folders of photos, three or more",
+    )
     parser.add_argument("--out", type=Path, required=True, help="where the set goes")
     parser.add_argument(
         "--products", type=Path, default=SAMPLE_DIR, help="Fashion-MNIST; default: the sample"
@@ -80,13 +88,20 @@ def main() -> int:
 
 
 def make_set(
-    products: Path, photos: Path, out: Path, counts: tuple[int, int, int], *, side: int, seed: int = 0
+    products: Path,
+    photos: Sequence[Path],
+    out: Path,
+    counts: tuple[int, int, int],
+    *,
+    side: int,
+    seed: int = 0,
 ) -> None:
     """Write ``out/{train,val,test}/{images,masks}/*.png`` and ``out/labels.txt``.
 
     Args:
         products: Folder with Fashion-MNIST's files.
-        photos: Folder with at least `FEWEST_PHOTOS` photos.
+        photos: Folders with at least `FEWEST_PHOTOS` photos together. The more there are, the better is
+            what was learned told from what lies behind it.
         out: Is made; files of the same name are replaced.
         counts: Pictures for training, validation and test.
         side: Longest side of the pictures in pixels.
@@ -193,9 +208,9 @@ def _background(photos: list[Image.Image], generator: np.random.Generator, side:
     return ImageEnhance.Brightness(crop).enhance(float(generator.uniform(*_LIGHT)))
 
 
-def _read_parts(products: Path, photos: Path) -> dict[str, Part]:
+def _read_parts(products: Path, photos: Sequence[Path]) -> dict[str, Part]:
     """Every fifth photo from the third on is for the test, every fifth from the second for validation."""
-    paths = pictures_in(photos)
+    paths = [path for folder in photos for path in pictures_in(folder)]
     if len(paths) < FEWEST_PHOTOS:
         raise UsageError("Option --photos", got=f"{len(paths)} photos", expected=f"at least {FEWEST_PHOTOS}",
                          fix="Each part needs one of its own.")  # fmt: skip

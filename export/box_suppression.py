@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _WHY = {
     "pte": "ExecuTorch has no kernel for torchvision::nms",
-    "trt": "how many boxes NonMaxSuppression gives depends on the picture, and TensorRT plans memory ahead",
+    "trt": "TensorRT-RTX 1.7 has nothing that implements NonMaxSuppression",
 }
 
 

@@ -20,8 +20,8 @@ OPSET = 17
 """The newest that torchvision's translations of its own operators are written for (torchvision 0.29)."""
 _WHY = {
     "pte": "ExecuTorch has no kernel for {operators}",
-    "trt": "TensorRT plans memory ahead, and how much {operators} give depends on the picture",
-    "trt-onnx": "TensorRT plans memory ahead, and how much {operators} give depends on the picture",
+    "trt": "TensorRT-RTX 1.7 has neither NonZero nor NonMaxSuppression, which {operators} need",
+    "trt-onnx": "TensorRT-RTX 1.7 has neither NonZero nor NonMaxSuppression, which {operators} need",
     "torch2trt": "torch2trt has no converter for {operators}",
 }
 

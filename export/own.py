@@ -16,7 +16,7 @@ from export.calibration import CalibrationChoice
 from export.pipeline import DEFAULT_MAX_BATCH, Exported, export_artifacts
 from export.prove import Progress
 from export.recipe import Recipe
-from runtimes import Dim, SpecError, TensorInfo, UsageError
+from runtimes import Dim, InputError, SpecError, TensorInfo, UsageError
 from runtimes.errors import first_line
 from sdk.artifact import IMPORTED, MANIFEST_VERSION, Evidence, Manifest, write_artifact
 from sdk.artifact.provenance import now_utc, versions_of
@@ -133,6 +133,7 @@ def export_module(
     task = OwnTask(items, truths=truths, correct=correct, calibration=calibration)
     task.load_split(Path(), "test", spec)  # says what is wrong with the items before any work
     _require_fit(module, example, spec)
+    _require_one_shape(spec, items)
     network = _on_cpu(Positional(module, tuple(example) if isinstance(example, Mapping) else ()))
     with tempfile.TemporaryDirectory(prefix="edgewright-own-") as folder, lent(network) as arguments:
         checkpoint = Path(folder) / f"{spec.name}.safetensors"
@@ -187,6 +188,18 @@ def _require_fit(module: nn.Module, example: Example, spec: Spec) -> None:
                 expected=f"what the module has with the example: {shown}",
                 fix="Let export.own.describe write them, or correct the example.",
             )
+
+
+def _require_one_shape(spec: Spec, items: Sequence[Any]) -> None:
+    """Answers are compared with one another as one array."""
+    if not isinstance(spec.input, ArraysInput):
+        return
+    loaded = [spec.input.load(item).arrays for item in items]
+    for name in loaded[0]:
+        shapes = sorted({arrays[name].shape for arrays in loaded})
+        if len(shapes) > 1:
+            raise InputError(f"Items: {name!r}", got=f"shapes {shapes}", expected="one shape, to prove with",
+                             fix="Pass items of one size; artifacts take the others as well.")  # fmt: skip
 
 
 def _call(module: nn.Module, example: Example) -> dict[str, Tensor]:

@@ -118,7 +118,7 @@ def export_artifacts(
         split = task.load_split(data, task.proof_split(data), source.spec)
         calibrated = _calibration(calibration, recipe, task, data, split, spec=source.spec)
         if prune is not None and pruned_name is not None:
-            source = _pruned(source, prune, data, scratch / pruned_name, recovery_epochs, progress)
+            source = _pruned(source, prune, data, scratch / pruned_name, recovery_epochs, show=progress)
         reference, before = _measure_both(source, origin, task, split, progress)
         budget = _budget(recipe, max_drop, origin.path != source.path)
         job = Job(source, origin, task, data, split, reference, before, budget, recipe, mixed, calibrated,
@@ -173,12 +173,12 @@ def _names(
 
 
 def _pruned(
-    source: Artifact, ratio: float, data: Path, out: Path, epochs: int, progress: Progress
+    source: Artifact, ratio: float, data: Path, out: Path, epochs: int, *, show: Progress
 ) -> Artifact:
     what = "pruning and recovering"
-    say = epochs_as_steps(progress, what, epochs)
+    say = epochs_as_steps(show, what, epochs)
     prune_checkpoint(source.path, ratio, data=data, out=out, epochs=epochs, say=say, bar=False)
-    progress(what, epochs + 1, epochs + 1)
+    show(what, epochs + 1, epochs + 1)
     return read_artifact(out)
 
 

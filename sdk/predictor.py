@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from runtimes import Array, EdgewrightError, Runtime, SpecError, UsageError, open_runtime
+from runtimes import Array, EdgewrightError, InputError, Runtime, SpecError, UsageError, open_runtime
 from sdk.artifact import Artifact, Manifest
 from sdk.artifact.opened import carries_no_contract, opened_artifact
 from sdk.kinds import Sample
@@ -348,6 +348,15 @@ def _require_some(items: Sequence[Any]) -> None:
 
 
 def _joined(parts: list[dict[str, Array]]) -> dict[str, Array]:
+    for name in parts[0]:
+        shapes = sorted({part[name].shape[1:] for part in parts})
+        if len(shapes) > 1:
+            raise InputError(
+                f"Output '{name}'",
+                got=f"items whose answers have shapes {shapes}",
+                expected="one shape, where answers of several items are put together",
+                fix="Use items of one size.",
+            )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from runtimes import Array, UsageError
+from runtimes import UsageError
 from sdk.artifact import Artifact, write_artifact
 from sdk.foreign.opening import imported_evidence, read_foreign
 from sdk.golden import make_golden_samples
@@ -19,7 +17,7 @@ from sdk.spec import Spec
 
 GOLDEN_SAMPLES = 8
 TOLERANCE = 1e-3
-"""Of each output's largest value, where that is above 1: other machines add in another order."""
+"""Of what `verify` measures (`OutputKind.difference`): other machines add in another order."""
 
 
 def adopt(
@@ -63,24 +61,10 @@ def adopt(
     last, most = len(items) - 1, min(GOLDEN_SAMPLES, len(items))
     rows = [round(at * last / max(1, most - 1)) for at in range(most)]
     with Predictor(file.path, spec=spec, **runtime_options) as predictor:
-        contract = predictor.spec
-        answers: dict[str, Array] = {}
-
-        def outputs_of(encoded: list[Any]) -> dict[str, Array]:
-            answers.update(predictor.outputs(encoded))
-            return answers
-
-        samples = make_golden_samples(contract, [items[row] for row in rows], outputs_of)
-        manifest = replace(
-            predictor.manifest, samples=samples, evidence=imported_evidence(file, _tolerance(answers))
-        )
+        samples = make_golden_samples(predictor.spec, [items[row] for row in rows], predictor.outputs)
+        evidence = imported_evidence(file, TOLERANCE)
+        manifest = replace(predictor.manifest, samples=samples, evidence=evidence)
     return write_artifact(out, file.payload, manifest)
-
-
-def _tolerance(answers: Mapping[str, Array]) -> float:
-    """Of the largest absolute value: outputs of a foreign graph have whatever unit they have."""
-    largest = [float(np.abs(a.astype(np.float64)).max()) for a in answers.values() if a.size]
-    return TOLERANCE * max([1.0, *[value for value in largest if np.isfinite(value)]])
 
 
 def _require_writable(path: Path, out: Path, overwrite: bool) -> None:

@@ -42,6 +42,18 @@ class ArraysOutput(OutputKind):
         arrays = {name: outputs[name] for name in self.names}
         return arrays if self.batched else {name: np.asarray(array)[None] for name, array in arrays.items()}
 
+    def difference(self, outputs: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
+        """The largest difference of any value, as a share of its output's largest where that is above 1.
+
+        Nobody says what unit these arrays have: what rounding does to a value grows with it.
+        """
+        worst = 0.0
+        for name, array in expected.items():
+            apart = super().difference({name: outputs[name]}, {name: array})
+            size = np.abs(array.astype(np.float64)).max(initial=1.0)
+            worst = max(worst, apart / size if np.isfinite(size) else apart)
+        return worst
+
     def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:
         """One `Arrays` per sample.
 

@@ -30,7 +30,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("set")
-    make_set(SAMPLE_DIR, photos, out, COUNTS, side=96)
+    make_set(SAMPLE_DIR, [photos], out, COUNTS, side=96)
     return out
 
 
@@ -58,7 +58,7 @@ def test_mask_is_where_the_picture_is_not_the_photo(made: Path) -> None:
 
 
 def test_same_arguments_give_the_same_files(made: Path, photos: Path, tmp_path: Path) -> None:
-    make_set(SAMPLE_DIR, photos, tmp_path, (2, 1, 1), side=96)
+    make_set(SAMPLE_DIR, [photos], tmp_path, (2, 1, 1), side=96)
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*"))
     assert len(files) == 9
     assert [(tmp_path / file).read_bytes() for file in files] == [
@@ -67,7 +67,7 @@ def test_same_arguments_give_the_same_files(made: Path, photos: Path, tmp_path: 
 
 
 def test_other_seed_gives_other_pictures(made: Path, photos: Path, tmp_path: Path) -> None:
-    make_set(SAMPLE_DIR, photos, tmp_path, (1, 1, 1), side=96, seed=1)
+    make_set(SAMPLE_DIR, [photos], tmp_path, (1, 1, 1), side=96, seed=1)
     name = "train/images/00000.png"
     assert (tmp_path / name).read_bytes() != (made / name).read_bytes()
 
@@ -90,4 +90,4 @@ def test_silhouette_of_a_real_product_leaves_the_background() -> None:
 def test_too_few_photos_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (300, 300)).save(tmp_path / "only.png")
     with pytest.raises(UsageError, match="Option --photos: got 1 photos"):
-        make_set(SAMPLE_DIR, tmp_path, tmp_path / "out", COUNTS, side=96)
+        make_set(SAMPLE_DIR, [tmp_path], tmp_path / "out", COUNTS, side=96)

@@ -176,7 +176,7 @@ def test_candidate_with_suppression_answers_as_the_checkpoint_and_verifies(
     ("targets", "message"),
     [
         (("pte",), "got graph for pte, expected --to onnx alone. Leave it out, .* ExecuTorch has no kernel"),
-        (("onnx", "trt"), "got graph for trt, .* NonMaxSuppression gives depends on the picture"),
+        (("onnx", "trt"), "got graph for trt, .* nothing that implements NonMaxSuppression"),
         (("torch2trt",), "got graph for torch2trt"),
     ],
     ids=["pte", "trt", "torch2trt"],

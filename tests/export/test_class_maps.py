@@ -191,3 +191,8 @@ def test_explain_command_writes_overlays(
         assert overlay.mode == "RGB"
     assert main(words) == 2
     assert "--out DIR beside it" in capsys.readouterr().err
+
+
+def test_explain_command_refuses_videos(light_artifact: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(light_artifact), "film.mp4", "--explain"]) == 2
+    assert "Option --explain: got it for a video" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import torch
 
 from export.bakers.embedding import UnitLength
 from export.pipeline import export_artifacts
+from export.pruning import prune_checkpoint
 from export.recipe import Recipe
 from sdk import Predictor, read_artifact
 from sdk.artifact import NOT_RUN, PROVED
@@ -80,6 +81,29 @@ def test_tensorrt_engine_is_built(model: Path, tmp_path: Path) -> None:
     (output,) = read_artifact(made.path).spec.graph().outputs
     assert (output.name, output.dtype, output.shape[1:]) == (EMBEDDING, "float32", (16,))
     assert made.evidence.precision["layers"]["CONVOLUTION"] == {"float16": 9}
+
+
+@pytest.mark.slow
+def test_views_are_averaged_alike_in_the_graph(small_data: Path, tmp_path: Path) -> None:
+    options = make_options(
+        "embedding", small_data, tmp_path, epochs=1, dimensions=16, tta=("mirror",), threads=1, device="cpu"
+    )
+    (made,) = export_artifacts(train(options).checkpoint, ["onnx"])
+    assert made.evidence.parity is not None
+    assert made.evidence.parity.worst_difference < FP32_TOLERANCE
+    with Predictor(made.path) as predictor:
+        vector = predictor.predict(IdxFolder(small_data).read("test").items[0]).vector
+    assert np.linalg.norm(vector) == pytest.approx(1.0, abs=FP32_TOLERANCE)
+
+
+@pytest.mark.slow
+def test_pruned_model_keeps_its_dimensions(model: Path, small_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pruned.safetensors"
+    prune_checkpoint(model, 0.3, data=small_data, out=out, epochs=1, threads=1)
+    before, after = read_artifact(model), read_artifact(out)
+    assert after.spec.output == before.spec.output
+    assert after.size_bytes < 0.7 * before.size_bytes
+    assert "distillation" in after.manifest.evidence.facts, "it learned from the whole model's vectors"
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from export.own import describe, export_module
 from export.recipe import INT8, Recipe
-from runtimes import DataError, Dim, EngineError, ProofError, SpecError, UsageError
+from runtimes import DataError, Dim, EngineError, InputError, ProofError, SpecError, UsageError
 from sdk import Predictor
 from sdk.artifact import PROVED
 from sdk.outputs.classification import ClassificationOutput
@@ -83,6 +83,10 @@ def reading() -> dict[str, Tensor]:
     return {"input_ids": torch.randint(0, 20, (2, 6)), "weights": torch.rand(2, 6)}
 
 
+def cell_example(rows: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.rand(rows, 3), torch.zeros(1, 5), torch.tensor(2.0)
+
+
 def pictures(count: int = 12) -> list[np.ndarray]:
     random = np.random.default_rng(2)
     return [random.integers(0, 256, (9, 7, 3)).astype(np.uint8) for _ in range(count)]
@@ -122,7 +126,7 @@ def test_module_of_arrays_goes_to_onnx(tmp_path: Path) -> None:
 
 
 def test_state_and_scalars_go_to_onnx(tmp_path: Path) -> None:
-    module, example = Cell(), (torch.rand(1, 3), torch.zeros(1, 5), torch.tensor(2.0))
+    module, example = Cell(), cell_example()
     spec = describe(module, example, name="cell", batched=False)
     item = {f"input_{at}": tensor.numpy() for at, tensor in enumerate(example)}
     (done,) = export_module(module, example, spec, items=[item], out=tmp_path)
@@ -159,11 +163,11 @@ def colours_spec() -> Any:
 @pytest.mark.parametrize("target", ["onnx", pytest.param("pte", marks=pytest.mark.slow)])
 def test_module_of_pictures_is_baked_and_measured(tmp_path: Path, target: str) -> None:
     module, items = Colours(), pictures()
-    (first,) = export_module(
-        module, torch.rand(1, 3, 4, 4), colours_spec(), items=items, targets=["onnx"], out=tmp_path / "a"
-    )
-    with Predictor(first.path) as predictor:
-        truths = [result.label for result in predictor.predict(items)]
+    spec = colours_spec()
+    arrays = spec.input.batch([spec.input.load(item) for item in items], ())
+    with torch.inference_mode():
+        best = module(torch.as_tensor(arrays["image"])).argmax(dim=1)
+    truths = [LABELS[index] for index in best.tolist()]
     truths[0] = next(label for label in LABELS if label != truths[0])
     (done,) = export_module(
         module, torch.rand(1, 3, 4, 4), colours_spec(), items=items, truths=truths, targets=[target],
@@ -233,6 +237,16 @@ def test_output_of_another_kind_is_refused() -> None:
 def test_example_that_does_not_fit_is_named(example: Any, what: str) -> None:
     with pytest.raises(UsageError, match=f"Argument 'example': {what}"):
         describe(Colours(), example, name="colours")
+
+
+def test_items_must_have_one_shape(tmp_path: Path) -> None:
+    spec = describe(Cell(), cell_example(), name="cell", batched=False).to_json()
+    spec["input"]["tensors"][0]["shape"][0] = {"min": 1, "max": None}
+    items = [{f"input_{at}": t.numpy() for at, t in enumerate(cell_example(rows))} for rows in (1, 2)]
+    from sdk import Spec
+
+    with pytest.raises(InputError, match=r"Items: 'input_0': got shapes \[\(1, 3\), \(2, 3\)\]"):
+        export_module(Cell(), cell_example(), Spec.from_json(spec), items=items, out=tmp_path)
 
 
 def test_truths_must_be_one_per_item(tmp_path: Path) -> None:

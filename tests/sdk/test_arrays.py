@@ -138,6 +138,20 @@ def test_whole_outputs_are_one_result() -> None:
     assert (result["a"].shape, result["b"].shape) == ((2, 3), ())
 
 
+def test_difference_is_a_share_of_what_an_output_holds() -> None:
+    kind = ArraysOutput(("large", "small", "index"), batched=True)
+    expected = {"large": np.array([[2000.0, 5.0]]), "small": np.array([[0.5]]), "index": np.array([[3]])}
+
+    def apart(**changes: float) -> float:
+        return kind.difference({n: a + changes.get(n, 0) for n, a in expected.items()}, expected)
+
+    assert apart() == 0.0
+    assert apart(large=1.0) == pytest.approx(1 / 2000)
+    assert apart(small=0.25, large=1.0) == pytest.approx(0.25)
+    assert apart(index=3) == pytest.approx(1.0)
+    assert apart(small=np.nan) == np.inf
+
+
 @pytest.mark.parametrize(
     ("array", "what"),
     [

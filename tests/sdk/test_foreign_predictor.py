@@ -157,6 +157,17 @@ def test_settings_and_state_are_arrays(tmp_path: Path) -> None:
     assert float(second["stateN"][0, 0, 0]) == 28.0 and float(third["stateN"][0, 0, 0]) == 14.0
 
 
+def test_answers_of_different_shapes_are_not_put_together(tmp_path: Path) -> None:
+    path = write_model(
+        tmp_path / "m.onnx", [node("Relu", ["x"], ["y"])], [("x", FLOAT, [1, "n"])], [("y", FLOAT, [1, "n"])]
+    )
+    items = [np.ones((1, length), np.float32) for length in (2, 5)]
+    with Predictor(path) as predictor:
+        assert [result["y"].shape for result in predictor.predict(items)] == [(1, 2), (1, 5)]
+        with pytest.raises(InputError, match=r"Output 'y': got items whose answers have shapes"):
+            predictor.outputs(items)
+
+
 def test_weights_in_other_files_are_found(tmp_path: Path) -> None:
     import onnx
 

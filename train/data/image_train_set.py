@@ -72,7 +72,8 @@ class ImageTrainSet(TrainSet):
     def normalised(self, pictures: Sequence[Array]) -> torch.Tensor:
         """Pictures uint8 (H, W, C) as the network takes them: float32 (N, C, H, W)."""
         samples = [Sample({IMAGE: pixels}, None, {}) for pixels in pictures]
-        return torch.from_numpy(self._input.batch(samples, ())[IMAGE])
+        # One view of each: the others are for test time, and augmentation shows them here.
+        return torch.from_numpy(self._input.batch(samples, ("views",))[IMAGE])
 
     def use_input(self, image_input: ImageInput) -> None:
         """Normalise by another input from now on; what it does to pixels must be the same."""

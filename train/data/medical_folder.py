@@ -76,7 +76,9 @@ class MedicalFolder(ImageFolder):
         try:
             dicom_decode.require_picture(path)
         except InputError as error:
-            raise image_folder.unreadable(path, error) from error
+            subject = f"Picture {path.parent.name}/{path.name}"
+            # Not `from error`: nothing behind it may quote the header.
+            raise DataError(subject, got=error.got, expected=error.expected, fix=error.fix) from None
 
     def read(self, split: str) -> LabelledImages:
         """Paths with their classes, sorted by class and name."""

@@ -32,6 +32,7 @@ LOSSES = ("triplet", "centre", "cross-entropy")
 SAME_COSINE = 0.99
 """Two vectors of one picture agree from this cosine on: 8 degrees apart."""
 _SHOWN_QUERIES, _SHOWN_NEIGHBOURS = 10, 6
+_FIGURES = ("label", "recall@1", "mAP@R", "samples")
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,10 @@ class EmbeddingTask(ProductTask):
         return Report(
             figures={
                 "labels": list(split.labels),
-                "classes": [dict(zip(("label", "recall@1", "mAP@R", "samples"), row)) for row in rows],  # noqa: B905
+                "classes": [dict(zip(_FIGURES, row, strict=True)) for row in rows],
                 "threshold": None if threshold is None else threshold._asdict(),
             },
-            columns=("class", "recall@1", "mAP@R", "samples"),
+            columns=("class", *_FIGURES[1:]),
             rows=tuple((label, f"{r:.1%}", f"{m:.1%}", f"{count:,}") for label, r, m, count in rows),
             pictures={"neighbours.png": neighbours_png(split, queries, nearest, cosines)},
         )

@@ -183,3 +183,22 @@ def test_file_without_pixels_is_named_before_training(tmp_path: Path) -> None:
     write_dicom(root / "above" / "report.dcm", None, PatientID="x")
     with pytest.raises(DataError, match=r"Picture above/report\.dcm: got no pixel data"):
         MedicalFolder(root, None, "patients")
+
+
+def test_missing_decoder_is_named_with_its_extra_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pydicom import dcmread
+    from pydicom.pixels.decoders.base import Decoder
+    from pydicom.uid import RLELossless
+
+    root = write_medical_folder(tmp_path / "data", patients=2, slices=1)
+    path = next((root / "below").iterdir())
+    dataset = dcmread(path)
+    dataset.compress(RLELossless)
+    dataset.save_as(path)
+    monkeypatch.setattr(Decoder, "is_available", property(lambda self: RLELossless != self.UID))
+    with pytest.raises(
+        DataError, match=r"Picture below/.*need the package pylibjpeg-rle.*edgewright\[medical\]"
+    ):
+        MedicalFolder(root, None, "patients")

@@ -52,31 +52,13 @@ def run_darknet(config: Path, weights: Path, image: Tensor) -> list[Tensor]:
         weights: Its ``.weights``.
         image: float32 (N, 3, H, W).
     """
-    numbers = torch.from_numpy(np.fromfile(weights, np.float32)[HEADER_BYTES // 4 :].copy())
-    at = 0
-
-    def take(*shape: int) -> Tensor:
-        nonlocal at
-        taken = numbers[at : at + int(np.prod(shape))]
-        at += len(taken)
-        return taken.reshape(shape)
-
+    numbers = _Numbers(weights)
     done: list[Tensor] = []
     maps: list[Tensor] = []
     now = image
     for kind, values in _sections(config)[1:]:
         if kind == "convolutional":
-            filters, side = int(values["filters"]), int(values["size"])
-            normalised = values.get("batch_normalize") == "1"
-            shift = take(filters)
-            norm = [take(filters) for _ in range(3)] if normalised else []
-            kernel = take(filters, now.shape[1], side, side)
-            now = F.conv2d(now, kernel, stride=int(values["stride"]), padding=side // 2)
-            if normalised:
-                scale, mean, variance = (each.reshape(1, -1, 1, 1) for each in norm)
-                now = (now - mean) / torch.sqrt(variance + 1e-5) * scale
-            now = now + shift.reshape(1, -1, 1, 1)
-            now = torch.where(now > 0, now, 0.1 * now) if values["activation"] == "leaky" else now
+            now = _convolve(now, values, numbers)
         elif kind == "maxpool":
             stride = int(values["stride"])
             # A window that sticks out sees only what is there.
@@ -90,8 +72,38 @@ def run_darknet(config: Path, weights: Path, image: Tensor) -> list[Tensor]:
         else:
             maps.append(now)
         done.append(now)
-    assert at == len(numbers)
+    assert numbers.left() == 0
     return maps
+
+
+class _Numbers:
+    """What follows the header of a weights file, taken from front to back."""
+
+    def __init__(self, weights: Path) -> None:
+        self._numbers = torch.from_numpy(np.fromfile(weights, np.float32)[HEADER_BYTES // 4 :].copy())
+        self._at = 0
+
+    def take(self, *shape: int) -> Tensor:
+        taken = self._numbers[self._at : self._at + int(np.prod(shape))]
+        self._at += len(taken)
+        return taken.reshape(shape)
+
+    def left(self) -> int:
+        return len(self._numbers) - self._at
+
+
+def _convolve(now: Tensor, values: dict[str, str], numbers: _Numbers) -> Tensor:
+    filters, side = int(values["filters"]), int(values["size"])
+    shift = numbers.take(1, filters, 1, 1)
+    normalised = values.get("batch_normalize") == "1"
+    norm = [numbers.take(1, filters, 1, 1) for _ in range(3)] if normalised else []
+    kernel = numbers.take(filters, now.shape[1], side, side)
+    now = F.conv2d(now, kernel, stride=int(values["stride"]), padding=side // 2)
+    if normalised:
+        scale, mean, variance = norm
+        now = (now - mean) / torch.sqrt(variance + 1e-5) * scale
+    now = now + shift
+    return torch.where(now > 0, now, 0.1 * now) if values["activation"] == "leaky" else now
 
 
 def _sections(config: Path) -> list[tuple[str, dict[str, str]]]:

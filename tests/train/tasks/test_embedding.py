@@ -213,6 +213,7 @@ def test_student_learns_the_direction_of_its_teacher(
         train(quick_embedding(teacher=teacher.checkpoint, out=tmp_path / "x", dimensions=9))
 
 
+@pytest.mark.slow
 def test_rounding_is_trained_with_what_the_loss_learns(
     quick_embedding: Callable[..., TrainOptions], tmp_path: Path
 ) -> None:
