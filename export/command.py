@@ -42,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     _add_compression(parser.add_argument_group("compression"))
     _add_calibration(parser.add_argument_group("calibration (int8 and fp16)"))
+    _add_graph(parser.add_argument_group("what the graph gives"))
     parser.add_argument(
         "--data",
         metavar="PATH",
@@ -68,20 +69,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="largest batch of engines that plan memory ahead (pte, trt); default: 8",
     )
-    parser.add_argument(
+    parser.add_argument("--out", metavar="DIR", type=Path, help="default: the checkpoint's folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace artifacts that are there already")
+    parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+
+
+def _add_graph(group: Any) -> None:
+    group.add_argument(
         "--nms",
         default=HOST,
         choices=SUPPRESSORS,
         help="for boxes: who suppresses those that overlap, the host or (onnx only) the graph; default: host",
     )
-    parser.add_argument(
+    group.add_argument(
         "--class-maps",
         action="store_true",
         help="for classifiers: also give class activation maps, for `edgewright predict --explain`",
     )
-    parser.add_argument("--out", metavar="DIR", type=Path, help="default: the checkpoint's folder")
-    parser.add_argument("--overwrite", action="store_true", help="replace artifacts that are there already")
-    parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
 
 
 def _add_compression(group: Any) -> None:

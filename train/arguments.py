@@ -72,6 +72,12 @@ def _add_steps(group: Any) -> None:
     group.add_argument("--accumulate", type=int, metavar="N", help="batches per optimiser step. Default: 1")
     group.add_argument("--clip-norm", type=float, metavar="X", help="largest norm of all gradients together")
     group.add_argument("--clip-value", type=float, metavar="X", help="largest absolute value of a gradient")
+    group.add_argument(
+        "--ema",
+        type=float,
+        metavar="DECAY",
+        help="judge and keep a moving average of the weights, such as 0.999: calmer on small sets. Default: off",
+    )
 
 
 def _add_schedule(group: Any) -> None:

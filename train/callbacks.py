@@ -84,7 +84,7 @@ class EpochCheckpoint(Checkpoint):
         loss = None if logged is None else float(logged)
         if self._is_better(score, loss):
             self.best_score, self._best_loss, self.best_epoch = score, loss, trainer.current_epoch + 1
-            atomic_write(self._best, weights_bytes(pl_module.network))
+            atomic_write(self._best, weights_bytes(pl_module.judged))
         trainer.save_checkpoint(self._last)
 
     def _is_better(self, score: float, loss: float | None) -> bool:

@@ -9,11 +9,12 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from train.batches import activated, forward_batch, require_loaded, spec_loader
+from train.moving_average import moving_average
 from train.networks.freezing import frozen_modules
 from train.optimizers import make_optimizer
 from train.options import TrainOptions
@@ -36,6 +37,8 @@ class TaskModule(lightning.LightningModule):
     def __init__(self, task: Task, plan: Plan, options: TrainOptions, num_workers: int) -> None:
         super().__init__()
         self.network = plan.network
+        self.average = None if options.ema is None else moving_average(plan.network, options.ema)
+        self._averaged_steps = 0
         # Where the loss learns something itself, Lightning must move, train and save it with the rest.
         self.loss = plan.loss
         self._task = task
@@ -44,6 +47,14 @@ class TaskModule(lightning.LightningModule):
         self._num_workers = num_workers
         self._results: list[Any] = []
         self._plateau: ReduceLROnPlateau | None = None
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated, and kept where it is best."""
+        if self.average is None:
+            return self.network
+        network: nn.Module = self.average.module
+        return network
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches of the epoch that is about to run; a short last one is left out where there are others."""
@@ -83,11 +94,17 @@ class TaskModule(lightning.LightningModule):
             self.log(f"train_{name}", value.detach(), on_step=False, on_epoch=True, batch_size=count)
         return losses["loss"]
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Move the average, where there is one, behind each optimiser step."""
+        if self.average is not None and self.trainer.global_step > self._averaged_steps:
+            self._averaged_steps = self.trainer.global_step
+            self.average.update_parameters(self.network)
+
     def validation_step(self, batch: Any, _index: int) -> None:
         """Collect what the spec reads from the network's answers, in 32 bit as on the device."""
         batch, spec = require_loaded(batch), self._plan.spec
         with torch.autocast(self.device.type, enabled=False):
-            outputs = forward_batch(self.network, spec, batch)
+            outputs = forward_batch(self.judged, spec, batch)
             if self._plan.validation_loss is not None:
                 targets = list(batch.targets) * spec.input.rows_per_item(spec.baked)
                 loss = self._plan.validation_loss(outputs, targets)

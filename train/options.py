@@ -43,6 +43,8 @@ class TrainOptions:
         accumulate: Batches per optimiser step.
         clip_norm: Largest norm of all gradients together; None does not clip.
         clip_value: Largest absolute gradient; None does not clip.
+        ema: Decay of the moving average of the weights that is judged and kept, 0..1; None keeps the weights
+            themselves.
         precision: One of `PRECISIONS`. Validation always runs in 32 bit, as the device does.
         early_stopping: Epochs without a better validation metric before the run ends; None never.
         seed: Of everything that draws.
@@ -80,6 +82,7 @@ class TrainOptions:
     accumulate: int
     clip_norm: float | None
     clip_value: float | None
+    ema: float | None
     precision: str
     early_stopping: int | None
     seed: int
@@ -130,6 +133,8 @@ class TrainOptions:
         if self.qat is not None and self.precision != "32":
             raise wrong_pair("--qat", f"it with --precision {self.precision}", "--precision 32",
                              "Leave --precision out: rounding is measured in 32 bit.")  # fmt: skip
+        if self.qat is not None and self.ema is not None:
+            raise wrong_pair("--qat and --ema", "both", "one of them", "Leave --ema out.")
         if self.qat is not None and self.feature_weight > 0:
             raise wrong_pair("--qat", "it with --feature-weight", "answers of the teacher alone",
                              "Leave --feature-weight out: the rounded graph has no stages.")  # fmt: skip
@@ -265,6 +270,7 @@ _DEFAULTS: dict[str, Any] = {
     "accumulate": 1,
     "clip_norm": None,
     "clip_value": None,
+    "ema": None,
     "precision": "32",
     "early_stopping": None,
     "seed": 0,
@@ -305,6 +311,7 @@ _RANGES: tuple[tuple[str, Any, str], ...] = (
     ("accumulate", lambda v: v >= 1, "at least 1"),
     ("clip_norm", lambda v: v > 0, "a positive number"),
     ("clip_value", lambda v: v > 0, "a positive number"),
+    ("ema", lambda v: 0 < v < 1, "between 0 and 1"),
     ("early_stopping", lambda v: v >= 1, "at least 1 epoch"),
     ("seed", lambda v: 0 <= v < 2**32, "from 0 to 4294967295"),
     ("threads", lambda v: v >= 1, "at least 1"),

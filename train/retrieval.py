@@ -54,15 +54,9 @@ def retrieve(vectors: Array, targets: Array, where: str) -> Retrieval:
     Raises:
         DataError: No class has two items.
     """
+    require_pairs(targets, where)
     others = np.bincount(targets)[targets] - 1
     rows = np.flatnonzero(others > 0)
-    if not len(rows):
-        raise DataError(
-            where,
-            got="no two pictures of one class",
-            expected="a class with at least two, so that one can find the other",
-            fix="Add pictures.",
-        )
     nearest, precision = np.empty(len(rows), np.int64), np.empty(len(rows))
     for start, block in _blocks(vectors, rows):
         chosen = rows[start : start + len(block)]
@@ -74,6 +68,25 @@ def retrieve(vectors: Array, targets: Array, where: str) -> Retrieval:
         nearest[start : start + len(block)] = ranked[:, 0]
         precision[start : start + len(block)] = (precisions * hits).sum(axis=1) / others[chosen]
     return Retrieval(rows, nearest, targets[nearest] == targets[rows], precision)
+
+
+def require_pairs(targets: Array, where: str) -> None:
+    """Refuse a split in which nothing could be found.
+
+    Args:
+        targets: Class indices, int64 (N,).
+        where: What the split is called, for the message.
+
+    Raises:
+        DataError: No class has two items.
+    """
+    if np.bincount(targets).max(initial=0) < 2:
+        raise DataError(
+            where,
+            got="no two pictures of one class",
+            expected="a class with at least two, so that one can find the other",
+            fix="Add pictures.",
+        )
 
 
 def neighbours(vectors: Array, rows: Array, count: int) -> tuple[Array, Array]:

@@ -10,6 +10,7 @@ Examples:
   edgewright predict product.onnx shirt.png --out labelled/
   edgewright predict medical.onnx scan.dcm --explain --out why/
   edgewright predict product.onnx film.mp4 --out annotated.mp4
+  edgewright predict foreign.onnx shirt.png --spec foreign.json
 """
 
 from __future__ import annotations
@@ -49,6 +50,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="for classifiers: write pictures of what spoke for each answer (checkpoints, and artifacts "
         "exported with --class-maps)",
+    )
+    parser.add_argument(
+        "--spec",
+        dest="foreign_spec",
+        metavar="FILE",
+        type=Path,
+        help="for an .onnx of another tool: how it is fed and read (`inspect --propose-spec` drafts one)",
     )
     add_stream_options(parser)
     add_runtime_options(parser)

@@ -46,5 +46,6 @@ def runtime_options(args: argparse.Namespace) -> dict[str, Any]:
         "device": device,
         "cuda_graph": args.cuda_graph,
         "native": args.native,
+        "spec": getattr(args, "foreign_spec", None),  # where a command takes files of other tools
     }
     return {name: value for name, value in options.items() if value is not None}

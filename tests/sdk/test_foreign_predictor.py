@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from runtimes import ArtifactError, InputError, SpecError, UsageError
 from sdk import Predictor
 from sdk.artifact import IMPORTED
+from sdk.command import main
 from sdk.foreign.adopt import adopt
 from sdk.foreign.propose import propose_spec
 from sdk.inputs.image import ImageInput
@@ -241,6 +243,25 @@ def test_input_of_unknown_shape_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ArtifactError, match="input 'x' of unknown shape"):
         Predictor(path)
+
+
+def test_commands_take_a_spec(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    from sdk.commands import adopt as command
+
+    path, file, image = colour_classifier(tmp_path / "m.onnx"), tmp_path / "spec.json", tmp_path / "p.png"
+    file.write_text(plain(propose_spec(path).spec).dumps())
+    Image.fromarray(picture(0, 255, 0)).save(image)
+    assert main(["predict", str(path), str(image), "--spec", str(file)]) == 0
+    assert "class 1 100.0%" in capsys.readouterr().out
+
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    words = [str(path), "--spec", str(file), "--data", str(image), "--out", str(tmp_path / "mine.onnx")]
+    assert command.run(parser.parse_args(words)) == 0
+    assert "imported, not measured, image → classification, 1 golden samples" in capsys.readouterr().out
+    assert main(["verify", str(tmp_path / "mine.onnx")]) == 0
 
 
 def test_adopted_file_verifies_and_gives_the_same_answers(tmp_path: Path) -> None:

@@ -162,6 +162,7 @@ def test_worker_processes_change_nothing(quick: Options, tmp_path: Path) -> None
         {"scheduler": "plateau", "optimizer": "rmsprop", "momentum": 0.5},
         {"scheduler": "warmup-cosine", "early_stopping": 3, "weighted_sampling": True, "clip_value": 0.1},
         {"scheduler": "cyclic", "accumulate": 2, "optimizer": "adam"},
+        {"scheduler": "exponential", "ema": 0.9},
     ],
     ids=lambda given: given["scheduler"],
 )

@@ -53,7 +53,7 @@ class DetectionOptions:
     augment: tuple[str, ...] | None = None
     labels: Path | None = None
     anchors: str | None = None
-    match_iou: float = 0.213
+    match_iou: float = 0.4
     score_threshold: float | None = None
     iou_threshold: float | None = None
 
@@ -90,11 +90,10 @@ class DetectionTask(Task):
         """Small batches; learned weights are moved gently."""
         model = given.get("model") or _model_of(task_options.weights) or self.models[0]
         learned = task_options.weights is not None or given.get("start") is not None
-        batch_size = 8 if model in YOLO else 2
-        lr = (5e-4 if learned else 1e-3) if model in YOLO else 2e-4
+        batch_size, lr = (4, 1e-3) if model in YOLO else (2, 2e-4)
         return {
             "model": model,
-            "epochs": 60 if learned else 150,
+            "epochs": 100 if learned else 200,
             "batch_size": batch_size,
             "lr": lr,
             "clip_norm": 10.0,

@@ -80,7 +80,7 @@ def _add_boxes(boxes: Any) -> None:
         type=float,
         metavar="X",
         help="anchors that overlap an object's shape by more than this learn it beside the likest one; 1: "
-        "none do, as in the paper. Default: 0.213",
+        "none do, as in the paper. Default: 0.4",
     )
     boxes.add_argument(
         "--score-threshold",

@@ -17,7 +17,7 @@ from train.data.labelled_images import ImageSource
 from train.data.sources import open_images
 from train.metrics import mean_interval, wilson_interval
 from train.options import TrainOptions, require, summed, wrong_pair
-from train.retrieval import Retrieval, choose_threshold, neighbours, retrieve
+from train.retrieval import Retrieval, choose_threshold, neighbours, require_pairs, retrieve
 from train.retrieval_picture import neighbours_png
 from train.start import read_checkpoint
 from train.tasks.base import Report, Split, Splits
@@ -149,6 +149,8 @@ class EmbeddingTask(ProductTask):
         source = self.open_source(options.data)
         train, val = (self._split(source, options.data, name, None) for name in ("train", "val"))
         proof = self._split(source, options.data, "test", None) if "test" in source.splits else val
+        for split in (train, val, proof):
+            require_pairs(np.asarray(split.targets), f"Split {split.name!r}")
         image_input = self.plan_input(source, options) if start is None else start.spec.input
         return make_embedding_plan(self.name, image_input, options, Splits(train, val, proof), start)
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 
 def add_medical_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options; each default is None: not given."""
-    files = parser.add_argument_group("medical files")
+    _add_files(parser.add_argument_group("medical files"))
+    _add_patients(parser.add_argument_group("patients"))
+    _add_answers(parser.add_argument_group("answers"))
+
+
+def _add_files(files: Any) -> None:
     files.add_argument(
         "--window",
         metavar="HOW",
@@ -21,7 +27,9 @@ def add_medical_arguments(parser: argparse.ArgumentParser) -> None:
         help="of DICOM files with several frames; only refuses them. Default: only",
     )
     files.add_argument("--channels", choices=("grey", "rgb"), help="what the network takes. Default: grey")
-    patients = parser.add_argument_group("patients")
+
+
+def _add_patients(patients: Any) -> None:
     patients.add_argument(
         "--patients",
         choices=("csv", "header", "folder", "prefix", "none"),
@@ -37,7 +45,9 @@ def add_medical_arguments(parser: argparse.ArgumentParser) -> None:
         "runs of neighbouring pictures of every patient, which choose the epoch but say nothing of new "
         "patients. Default: patients",
     )
-    answers = parser.add_argument_group("answers")
+
+
+def _add_answers(answers: Any) -> None:
     answers.add_argument(
         "--positive",
         metavar="CLASS",

@@ -43,6 +43,12 @@ def test_batch_without_augmentation_is_what_the_spec_gives(colour_folder: Path) 
     assert targets.tolist() == [0, 1]
 
 
+def test_training_shows_one_view_whatever_test_time_does(colour_folder: Path) -> None:
+    train_set = _set(colour_folder, views=("identity", "mirror", "turn"))
+    images, targets = train_set.collate([train_set[Draw(at, 1)] for at in (3, 25)])
+    assert len(images) == len(targets) == 2
+
+
 @pytest.mark.parametrize("names", [("flip", "shift"), ("resized-crop", "colour-jitter")])
 def test_item_follows_from_its_seed(colour_folder: Path, names: tuple[str, ...]) -> None:
     train_set = _set(colour_folder, names)

@@ -183,7 +183,7 @@ def test_pictures_without_their_like_are_refused(
         write_pictures(tmp_path / "train" / label, COLOURS[label], 4, seed)
         write_pictures(tmp_path / "val" / label, COLOURS[label], 1, seed)
     with pytest.raises(DataError, match="Split 'val': got no two pictures of one class"):
-        train(quick_embedding(data=tmp_path, epochs=1))
+        get_task("embedding").plan(quick_embedding(data=tmp_path))
 
 
 def test_parts_may_have_classes_of_their_own(
@@ -223,3 +223,14 @@ def test_rounding_is_trained_with_what_the_loss_learns(
     second = train(quick_embedding(**given, epochs=1))
     assert "qat" in read_artifact(second.checkpoint).manifest.evidence.facts
     assert second.metrics[0].value == 1.0
+
+
+def test_run_with_several_views_gives_unit_vectors(
+    quick_embedding: Callable[..., TrainOptions], colour_folder: Path
+) -> None:
+    result = train(quick_embedding(epochs=1, tta=("mirror", "flip")))
+    assert read_artifact(result.checkpoint).spec.input.views == ("identity", "mirror", "flip")
+    with Predictor(result.checkpoint) as predictor:
+        vector = predictor.predict(next((colour_folder / "red").iterdir())).vector
+        assert predictor.verify().holds
+    assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)
