@@ -44,7 +44,9 @@ def light_spec() -> Spec:
             jpeg_scaling="full",
             views=("identity",),
         ),
-        output=ClassificationOutput(labels=("bright", "dark"), activation="softmax", top_k=2, temperature=1.0),
+        output=ClassificationOutput(
+            labels=("bright", "dark"), activation="softmax", top_k=2, temperature=1.0
+        ),
         graphs=(Graph("main", (image,), (scores,)),),
         baked=baked,
         network=Network("compact_cnn", {}),

@@ -76,7 +76,7 @@ def _add_steps(group: Any) -> None:
         "--ema",
         type=float,
         metavar="DECAY",
-        help="judge and keep a moving average of the weights, such as 0.999: calmer on small sets. Default: off",
+        help="judge and keep a moving average of the weights, such as 0.999: calmer on small sets",
     )
 
 

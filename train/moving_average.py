@@ -6,15 +6,15 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 _EARLY = 10
-"""After n steps the decay is at most ``(1 + n) / (10 + n)``: a start from fresh weights is soon forgotten, as in
-TensorFlow's `ExponentialMovingAverage` with ``num_updates``."""
+"""After n steps the decay is at most ``(1 + n) / (10 + n)``: a start from fresh weights is soon forgotten, as
+in TensorFlow's `ExponentialMovingAverage` with ``num_updates``."""
 
 
 def moving_average(network: nn.Module, decay: float) -> AveragedModel:
     """A copy of `network` whose ``update_parameters(network)`` moves it towards that network's weights.
 
     After each step ``average = d * average + (1 - d) * weights``, with batch statistics averaged alike
-    (Polyak & Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging", in its exponential form).
+    (Polyak & Juditsky 1992, "Acceleration of Stochastic Approximation by Averaging", exponentially).
 
     Args:
         network: Stays as it is.
