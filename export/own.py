@@ -135,7 +135,7 @@ def export_module(
     _require_fit(module, example, spec)
     _require_one_shape(spec, items)
     network = _on_cpu(Positional(module, tuple(example) if isinstance(example, Mapping) else ()))
-    with tempfile.TemporaryDirectory(prefix="edgewright-own-") as folder, lent(network) as arguments:
+    with tempfile.TemporaryDirectory(prefix="edgewright-") as folder, lent(network, spec.name) as arguments:
         checkpoint = Path(folder) / f"{spec.name}.safetensors"
         _write_checkpoint(checkpoint, network, replace(spec, network=Network(OWN, arguments)), items)
         return export_artifacts(

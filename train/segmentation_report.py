@@ -17,7 +17,7 @@ from train.tasks.base import Report, Split
 
 WORST = 6
 """Pictures that are shown."""
-_TILE_PX = 256
+_TILE_PX, _GAP_PX, _PAPER = 256, 8, (255, 255, 255)
 
 
 def make_segmentation_report(results: Sequence[Any], split: Split, confusions: Array) -> Report:
@@ -57,17 +57,24 @@ def worst_png(results: Sequence[Any], split: Split, scores: Array) -> bytes:
         split: With the truth.
         scores: One per picture, float64 (N,).
     """
-    rows = np.argsort(scores, kind="stable")[:WORST]
-    sheet = Image.new("RGB", (3 * _TILE_PX, len(rows) * _TILE_PX), (255, 255, 255))
-    for at, row in enumerate(rows.tolist()):
-        result, truth = results[row], split.targets[row]
-        picture = np.asarray(result.source.convert("RGB").resize(result.size_wh))
-        classes = len(split.labels)
-        tiles = (picture, overlay(picture, truth, classes), overlay(picture, result.mask, classes))
-        for column, tile in enumerate(tiles):
-            shown = Image.fromarray(tile)
-            shown.thumbnail((_TILE_PX - 2, _TILE_PX - 2))
-            sheet.paste(shown, (column * _TILE_PX, at * _TILE_PX))
+    rows = np.argsort(scores, kind="stable")[:WORST].tolist()
+    strips = [_strip(results[row], split.targets[row], len(split.labels)) for row in rows]
+    heights = [strip.height + _GAP_PX for strip in strips]
+    sheet = Image.new("RGB", (strips[0].width, sum(heights)), _PAPER)
+    for at, strip in enumerate(strips):
+        sheet.paste(strip, (0, sum(heights[:at])))
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def _strip(result: Any, truth: Array, classes: int) -> Image.Image:
+    """One picture as it is, with its truth, and with the answer, side by side."""
+    picture = np.asarray(result.source.convert("RGB").resize(result.size_wh))
+    tiles = (picture, overlay(picture, truth, classes), overlay(picture, result.mask, classes))
+    ratio = _TILE_PX / max(result.size_wh)
+    size = (max(1, round(result.size_wh[0] * ratio)), max(1, round(result.size_wh[1] * ratio)))
+    strip = Image.new("RGB", (3 * _TILE_PX + 2 * _GAP_PX, size[1]), _PAPER)
+    for column, tile in enumerate(tiles):
+        strip.paste(Image.fromarray(tile).resize(size), (column * (_TILE_PX + _GAP_PX), 0))
+    return strip

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
         print(json.dumps(propose_spec(args.artifact).to_json(), indent=2))
         return 0
-    if args.artifact.lower().endswith(".onnx") and carries_no_contract(args.artifact):
+    if carries_no_contract(args.artifact):
         from sdk.foreign.describe import described
 
         facts = described(args.artifact)

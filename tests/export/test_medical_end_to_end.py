@@ -37,6 +37,7 @@ def test_one_patient_a_class_cannot_be_held_out(medical: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # two minutes where both cores are free, and ten times that where not
 def test_unseen_patients_in_every_runtime(medical: Path, tmp_path: Path) -> None:
     options = make_options(
         "medical",

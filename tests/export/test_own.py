@@ -278,7 +278,7 @@ def test_tensors_are_found_in_what_a_module_returns(given: Any, names: list[str]
 
 
 def test_lent_module_is_gone_afterwards() -> None:
-    with lent(Positional(Colours())) as arguments:
+    with lent(Positional(Colours()), "colours") as arguments:
         copy = build(**arguments)
         assert copy(torch.rand(2, 3, 4, 4)).shape == (2, 3)
     with pytest.raises(ValueError, match="not there any more"):
@@ -308,8 +308,14 @@ def test_arrays_agree_within_their_own_size() -> None:
     assert task.agreement([one], [answer(5.0, index=4)]) == 0.0
 
 
-def test_unknown_builder_number_is_an_engine_error() -> None:
+def test_two_modules_of_one_name_are_not_lent_at_once() -> None:
+    with lent(Colours(), "same"), pytest.raises(UsageError, match="Module 'same': got an export while"):  # noqa: SIM117
+        with lent(Colours(), "same"):
+            pytest.fail("it was lent")
+
+
+def test_builder_of_nothing_is_an_engine_error() -> None:
     from runtimes.torch_runtime import build_network
 
     with pytest.raises(EngineError, match="exported from memory"):
-        build_network({"name": "own", "arguments": {"number": -1}})
+        build_network({"name": "own", "arguments": {"module": "gone"}})

@@ -187,6 +187,20 @@ def test_engine_opens_by_its_json_header(tmp_path: Path, monkeypatch: pytest.Mon
     np.testing.assert_allclose(found.boxes_xyxy[0], CAT_XYXY, atol=CLOSE_PX)
 
 
+def test_engine_is_described_without_tensorrt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_engine(tmp_path / "m.engine", ultralytics_notes(), b"ptrt" + bytes(96))
+    assert main(["inspect", str(path)]) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "another tool wrote it",
+        "100 bytes",
+        "Ultralytics 8.4.190, task detect",
+        "person, cat",
+        "96×64",
+    ):
+        assert part in text
+
+
 def test_engine_is_adopted_with_the_plan_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sdk.foreign.adopt import adopt
 

@@ -25,7 +25,7 @@ def _run(folder: Path, epochs: list[dict[str, float]], mode: str = "max") -> Epo
             current_epoch=at,
             save_checkpoint=lambda path: None,
         )
-        best.on_train_epoch_end(trainer, SimpleNamespace(network=network))  # type: ignore[arg-type]
+        best.on_train_epoch_end(trainer, SimpleNamespace(judged=network))  # type: ignore[arg-type]
     return best
 
 

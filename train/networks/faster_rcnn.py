@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torchvision.models import detection
+from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FrozenBatchNorm2d
 
@@ -47,6 +48,8 @@ class FasterRcnn(nn.Module):
     def __init__(self, parts: detection.FasterRCNN, detections: int) -> None:
         super().__init__()
         self.backbone, self.rpn, self.roi_heads = parts.backbone, parts.rpn, parts.roi_heads
+        for head in (self.rpn, self.roi_heads):
+            head.box_coder = _BoxCoder(head.box_coder.weights, head.box_coder.bbox_xform_clip)
         self.detections = detections
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,6 +100,17 @@ class FasterRcnn(nn.Module):
         proposals, proposal_losses = self.rpn(ImageList(image, sizes), features, targets)
         found, losses = self.roi_heads(features, proposals, sizes, targets)
         return found, {**losses, **proposal_losses}
+
+
+class _BoxCoder(BoxCoder):
+    """Torchvision's, which leaves its last step out where there is no region to decode (0.29): a trace that
+    was taken of such a picture would be wrong for all others.
+    """
+
+    def decode(self, rel_codes: Tensor, boxes: list[Tensor]) -> Tensor:
+        """Offsets (n, 4 * K) of boxes that are n in all, as boxes (n, K, 4)."""
+        decoded: Tensor = self.decode_single(rel_codes, torch.cat(boxes))
+        return decoded.reshape(-1, int(rel_codes.shape[1]) // 4, 4)
 
 
 def fasterrcnn_mobilenet_v3_large_320_fpn(classes: int, **options: Any) -> nn.Module:

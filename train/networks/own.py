@@ -1,23 +1,23 @@
 """A module of the user's own, lent to an export while it runs.
 
 A checkpoint names a builder, and whoever opens it calls that builder. A module that somebody hands over has
-none: it is kept here, under a number that only this process knows, until the export is done.
+none: it is kept here, under its spec's name, until the export is done.
 """
 
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
+from runtimes import UsageError
+
 OWN = "own"
 """Name of the builder."""
-_LENT: dict[int, nn.Module] = {}
-_NUMBERS = itertools.count(1)
+_LENT: dict[str, nn.Module] = {}
 
 
 class Positional(nn.Module):
@@ -68,26 +68,34 @@ def named_tensors(given: Any, name: str = "output") -> dict[str, Tensor]:
 
 
 @contextmanager
-def lent(module: nn.Module) -> Iterator[dict[str, Any]]:
-    """Make `module` what the builder builds, inside of the with-block.
+def lent(module: nn.Module, name: str) -> Iterator[dict[str, Any]]:
+    """Make `module` what the builder builds under `name`, inside of the with-block.
 
     Yields:
         The arguments of the builder that stand for it.
+
+    Raises:
+        UsageError: Another module is lent under this name: a thread is exporting it.
     """
-    number = next(_NUMBERS)
-    _LENT[number] = module
+    if _LENT.setdefault(name, module) is not module:
+        raise UsageError(
+            f"Module {name!r}",
+            got="an export while another of this name is running",
+            expected="one at a time",
+            fix="Give the specs different names.",
+        )
     try:
-        yield {"number": number}
+        yield {"module": name}
     finally:
-        del _LENT[number]
+        del _LENT[name]
 
 
-def build(number: int) -> nn.Module:
-    """A copy of the module that was lent under `number`.
+def build(module: str) -> nn.Module:
+    """A copy of the module that was lent under a name.
 
     Raises:
         ValueError: There is none: the export that it was lent to is over, or was another process's.
     """
-    if number not in _LENT:
+    if module not in _LENT:
         raise ValueError("a module that was exported from memory and is not there any more")
-    return copy.deepcopy(_LENT[number])
+    return copy.deepcopy(_LENT[module])

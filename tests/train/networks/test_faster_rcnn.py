@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import numpy as np
@@ -169,6 +170,36 @@ def test_onnx_of_one_picture_gives_the_same_boxes(network: FasterRcnn) -> None:
             wanted = {"boxes": boxes, "scores": scores, "classes": classes}
             assert baked.output.difference(found, wanted) < TOLERANCE
             assert (scores > 0).sum() > 2
+
+
+def best_objectness(network: FasterRcnn, image: torch.Tensor) -> float:
+    """The largest of all regions' logits."""
+    maps, _ = network.rpn.head(list(network.backbone(image).values()))
+    return max(float(one.max()) for one in maps)
+
+
+def test_onnx_that_was_traced_where_nothing_is_finds_what_is_there(network: FasterRcnn) -> None:
+    """The exporter follows one picture; that there is no region in it must not shape the graph."""
+    from export.bakers.baked import Baked
+    from export.data_dependent import trace_script
+
+    grey, seen = torch.zeros(1, 3, SIDE_PX, SIDE_PX), normalised(picture(3)[None])
+    made = copy.deepcopy(network)
+    with torch.no_grad():
+        best = [best_objectness(made, image) for image in (grey, seen)]
+        assert best[1] > best[0] + 0.1
+        made.rpn.score_thresh = float(torch.sigmoid(torch.tensor(best)).mean())
+        assert not made(grey)[1].any()
+        boxes, scores, classes = (part.numpy() for part in made(seen))
+        assert scores.any()
+        module = Baked(nn.Identity(), made, nn.Identity()).eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            payload, baked = trace_script(module, spec(), (grey,))
+    with open_runtime(".onnx", Program(payload), threads=1) as runtime:
+        found, nothing = runtime.run({"image": seen.numpy()}), runtime.run({"image": grey.numpy()})
+    assert baked.output.difference(found, {"boxes": boxes, "scores": scores, "classes": classes}) < TOLERANCE
+    assert not nothing["scores"].any()
 
 
 @pytest.mark.parametrize("target", ["pte", "trt", "trt-onnx", "torch2trt"])
