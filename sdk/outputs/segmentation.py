@@ -32,6 +32,7 @@ class SegmentationOutput(OutputKind):
 
     kind: ClassVar[str] = "segmentation"
     bakeable: ClassVar[tuple[str, ...]] = ("activation",)
+    averages: ClassVar[bool] = False
 
     labels: tuple[str, ...]
     activation: str

@@ -29,7 +29,7 @@ class PlainPictures:
         root: The folder.
     """
 
-    splits = SPLITS
+    splits: tuple[str, ...] = SPLITS
     names_classes = False
 
     def __init__(self, root: Path) -> None:

@@ -43,10 +43,12 @@ def picture(seed: int) -> torch.Tensor:
 def tell_pictures_apart(network: nn.Module) -> None:
     """Statistics of real activations, and heads that answer differently to different regions."""
     generator = torch.Generator().manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the mean of what was seen, from the first picture on
     network.train()
     with torch.no_grad():
-        for seed in range(2):
-            network.backbone(normalised(torch.stack([picture(seed), picture(seed + 10)])))
+        network.backbone(normalised(torch.stack([picture(seed) for seed in range(3)])))
         network.roi_heads.box_predictor.cls_score.weight.normal_(0, 3.0, generator=generator)
         network.rpn.head.cls_logits.weight.normal_(0, 0.5, generator=generator)
     network.eval()
@@ -88,6 +90,13 @@ def test_forward_is_torchvisions_as_shares_without_background(network: FasterRcn
         np.testing.assert_allclose(scores[row, :count], found["scores"], atol=1e-5)
         np.testing.assert_array_equal(classes[row, :count] + 1, found["labels"])
         assert not scores[row, count:].any()
+
+
+def test_box_coder_gives_boxes_of_every_class_even_of_no_region(network: FasterRcnn) -> None:
+    for head, values in ((network.roi_heads, 4 * (CLASSES + 1)), (network.rpn, 4)):
+        for count in (0, 5):
+            decoded = head.box_coder.decode(torch.zeros(count, values), [torch.ones(count, 4)])
+            assert decoded.shape == (count, values // 4, 4)
 
 
 def test_losses_teach_boxes_and_classes_in_either_mode(network: FasterRcnn) -> None:
@@ -160,6 +169,7 @@ def test_onnx_of_one_picture_gives_the_same_boxes(network: FasterRcnn) -> None:
     assert baked.batch == Dim(1, 1)
     assert baked.baked == baked.input.bakeable
     with open_runtime(".onnx", Program(payload), threads=1) as runtime:
+        best = []
         for seed in (3, 4, 5):
             pixels = (picture(seed) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
             fed = baked.input.batch([baked.input.load(pixels)], baked.baked)
@@ -170,6 +180,8 @@ def test_onnx_of_one_picture_gives_the_same_boxes(network: FasterRcnn) -> None:
             wanted = {"boxes": boxes, "scores": scores, "classes": classes}
             assert baked.output.difference(found, wanted) < TOLERANCE
             assert (scores > 0).sum() > 2
+            best.append(float(scores.max()))
+        assert np.ptp(best) > 1e-3, "a network that says the same of all pictures would prove little"
 
 
 def best_objectness(network: FasterRcnn, image: torch.Tensor) -> float:
@@ -187,7 +199,7 @@ def test_onnx_that_was_traced_where_nothing_is_finds_what_is_there(network: Fast
     made = copy.deepcopy(network)
     with torch.no_grad():
         best = [best_objectness(made, image) for image in (grey, seen)]
-        assert best[1] > best[0] + 0.1
+        assert best[1] > best[0] + 0.05
         made.rpn.score_thresh = float(torch.sigmoid(torch.tensor(best)).mean())
         assert not made(grey)[1].any()
         boxes, scores, classes = (part.numpy() for part in made(seen))
