@@ -49,8 +49,8 @@ def tell_pictures_apart(network: nn.Module) -> None:
     network.train()
     with torch.no_grad():
         network.backbone(normalised(torch.stack([picture(seed) for seed in range(3)])))
-        network.roi_heads.box_predictor.cls_score.weight.normal_(0, 3.0, generator=generator)
-        network.rpn.head.cls_logits.weight.normal_(0, 0.5, generator=generator)
+        network.roi_heads.box_predictor.cls_score.weight.normal_(0, 0.3, generator=generator)
+        network.rpn.head.cls_logits.weight.normal_(0, 0.05, generator=generator)
     network.eval()
 
 
