@@ -40,4 +40,3 @@ def _agreement(one: Detections, other: Detections) -> float:
             free[partner] = False
             matched += float(one.scores[row] + other.scores[partner])
     return matched / total
-
