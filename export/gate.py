@@ -12,8 +12,8 @@ from runtimes import ProofError
 from sdk.artifact import Artifact, Metric, Parity
 
 NO_GAIN = "no gain"
-SMALLEST_SIZE_GAIN = 0.98
-"""A file within two in a hundred of its parent's size is as large as its parent."""
+SMALLEST_GAIN = 0.98
+"""A file within two in a hundred of its parent's size, or of its time, is as large or as slow as its parent."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +127,14 @@ def verify_tolerance(budget: Budget, golden_difference: float) -> float:
 def gain_facts(artifact: Artifact, parent: Artifact, latency: LatencyRatio | None) -> dict[str, Any]:
     """Size and latency against the parent, and in words what was gained, for an artifact's evidence."""
     size = artifact.size_bytes / parent.size_bytes
-    gain = {"size": f"{1 / size:.1f}× smaller" if size < SMALLEST_SIZE_GAIN else NO_GAIN}
+    gain = {"size": f"{1 / size:.1f}× smaller" if size < SMALLEST_GAIN else NO_GAIN}
     facts: dict[str, Any] = {
         "parent_file": parent.path.name,
         "size": {"bytes": artifact.size_bytes, "parent_bytes": parent.size_bytes, "ratio": round(size, 4)},
     }
     if latency is not None:
         # Faster only when the whole interval says so: a coin that fell well is no gain.
-        gain["latency"] = f"{1 / latency.ratio:.1f}× faster" if latency.high < 1 else NO_GAIN
+        gain["latency"] = f"{1 / latency.ratio:.1f}× faster" if latency.high < SMALLEST_GAIN else NO_GAIN
         facts["latency"] = {k: round(v, 5) for k, v in asdict(latency).items()}
     return {**facts, "gain": gain}
 

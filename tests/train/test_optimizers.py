@@ -126,6 +126,21 @@ def test_schedule_one_cycle_peaks_after_the_warmup(options: Callable[..., TrainO
     assert rates[-1] < rates[0] < 0.01
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_schedule_one_cycle_takes_runs_of_few_steps(
+    options: Callable[..., TrainOptions], epochs: int
+) -> None:
+    chosen = options(scheduler="one-cycle", warmup=0.2, epochs=epochs)
+    optimizer = make_optimizer(chosen, _groups(nn.Linear(2, 2)))
+    scheduler = make_scheduler(chosen, optimizer, 2, "max")
+    rates = []
+    for _ in range(2 * epochs):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert max(rates) == pytest.approx(0.1)
+
+
 def test_schedule_warmup_cosine_by_hand(options: Callable[..., TrainOptions]) -> None:
     rates = _rates(options(scheduler="warmup-cosine", warmup=0.2))
     assert rates[0] == pytest.approx(0.1 * WARMUP_FLOOR)

@@ -14,7 +14,7 @@ from tests.train.small_data import write_idx_folder, write_pictures
 from train.networks.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from train.networks.torchvision_networks import mobilenet_v3_small
 from train.options import make_options
-from train.tasks import get_task, image_plan
+from train.tasks import get_task, picture_plan
 
 
 def _spec(data: Path, **given: Any) -> Any:
@@ -64,7 +64,7 @@ def test_mean_and_deviation_are_measured_on_the_training_part(colour_folder: Pat
 def test_pretrained_networks_are_fed_as_they_were_trained(
     colour_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_plan, "load_torchvision_weights", lambda network, name: None)
+    monkeypatch.setattr(picture_plan, "load_torchvision_weights", lambda network, name: None)
     spec = _spec(colour_folder, model="mobilenet_v3_small", pretrained=True, image_size=32)
     assert (spec.input.mean, spec.input.std) == (IMAGENET_MEAN, IMAGENET_STD)
 
