@@ -13,7 +13,7 @@ from sdk.artifact import Artifact, Metric, Parity
 
 NO_GAIN = "no gain"
 SMALLEST_GAIN = 0.98
-"""A file within two in a hundred of its parent's size, or of its time, is as large or as slow as its parent."""
+"""A file within two in a hundred of its parent's size or time is as large, or as slow, as its parent."""
 
 
 @dataclass(frozen=True)
