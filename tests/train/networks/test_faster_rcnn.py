@@ -40,8 +40,10 @@ def picture(seed: int) -> torch.Tensor:
     return nn.functional.interpolate(patches, (SIDE_PX, SIDE_PX), mode="bilinear")[0]
 
 
-def tell_pictures_apart(network: nn.Module) -> None:
-    """Statistics of real activations, and heads that answer differently to different regions."""
+def tell_pictures_apart(network: nn.Module, spread: float = 0.3) -> None:
+    """Statistics of real activations, and heads that answer differently to different regions: their logits
+    spread by as much as the features do, times `spread`.
+    """
     generator = torch.Generator().manual_seed(1)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -49,7 +51,7 @@ def tell_pictures_apart(network: nn.Module) -> None:
     network.train()
     with torch.no_grad():
         network.backbone(normalised(torch.stack([picture(seed) for seed in range(3)])))
-        network.roi_heads.box_predictor.cls_score.weight.normal_(0, 0.3, generator=generator)
+        network.roi_heads.box_predictor.cls_score.weight.normal_(0, spread, generator=generator)
         network.rpn.head.cls_logits.weight.normal_(0, 0.05, generator=generator)
     network.eval()
 
@@ -163,6 +165,19 @@ def spec() -> Spec:
 
 
 def test_onnx_of_one_picture_gives_the_same_boxes(network: FasterRcnn) -> None:
+    _require_same_boxes(network)
+
+
+@pytest.mark.slow
+def test_onnx_of_the_large_network_gives_the_same_boxes() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = fasterrcnn_resnet50_fpn(CLASSES, detections=DETECTIONS, score_floor=0.05)
+    tell_pictures_apart(made, spread=0.01)  # its features are larger: more would end all scores at 1
+    _require_same_boxes(made)
+
+
+def _require_same_boxes(network: nn.Module) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         payload, baked = lower_to_onnx(network, spec())
