@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from tests.sdk.stream.numbered import read_times_s, write_video
 from tests.sdk.test_commands import refused
 
 FRAMES = 200
+SMALLEST_PIPE_BYTES = 4096
 
 
 @pytest.fixture
@@ -142,15 +144,7 @@ def test_interrupted_live_source_ends_well(light_artifact: Path, tmp_path: Path,
 def test_interrupted_file_leaves_nothing(light_artifact: Path, film: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
-    command = [
-        sys.executable,
-        "-m",
-        "sdk.command",
-        "predict",
-        str(light_artifact),
-        *[str(film)] * 1,
-        "--json",
-    ]
+    command = [sys.executable, "-m", "sdk.command", "predict", str(light_artifact), str(film), "--json"]
     with subprocess.Popen(
         [*command, "--out", str(folder / "out.mp4")],
         stdout=subprocess.PIPE,
@@ -160,7 +154,9 @@ def test_interrupted_file_leaves_nothing(light_artifact: Path, film: Path, tmp_p
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        process.stdout.readline()  # the full pipe then holds the process in the middle of the file
+        # So small a pipe is soon full, and holds the process in the middle of the file however late we read.
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, SMALLEST_PIPE_BYTES)
+        process.stdout.readline()
         process.send_signal(signal.SIGINT)
         process.stdout.read()
         said = process.stderr.read()
