@@ -22,7 +22,7 @@ quickstart: $(STAMP) ## train, export, prove and time a classifier on bundled re
 	edgewright quickstart
 
 test: $(STAMP) ## every test that fits in a quarter of an hour on two cores
-	pytest -m "not slow" -n 2 --dist loadfile $(PYTEST_ARGS)
+	pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-slow: $(STAMP) ## the long tests
 	pytest -m slow $(PYTEST_ARGS)
