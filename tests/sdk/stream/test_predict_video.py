@@ -144,7 +144,9 @@ def test_interrupted_live_source_ends_well(light_artifact: Path, tmp_path: Path,
 def test_interrupted_file_leaves_nothing(light_artifact: Path, film: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
-    command = [sys.executable, "-m", "sdk.command", "predict", str(light_artifact), str(film), "--json"]
+    # Where the tests run in the background of a shell, Ctrl-C is ignored, and children inherit that.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "sdk.command"]
+    command += ["predict", str(light_artifact), str(film), "--json"]
     with subprocess.Popen(
         [*command, "--out", str(folder / "out.mp4")],
         stdout=subprocess.PIPE,
