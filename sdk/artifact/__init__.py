@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtimes import MAIN_GRAPH, ArtifactError, Program, entry_for
 from sdk.artifact.manifest import IMPORTED, MANIFEST_VERSION, NOT_RUN, PROVED, TRAINED, Manifest
-from sdk.artifact.sealed import Parts, damaged, sha256
+from sdk.artifact.sealed import Parts, damaged, read_bytes, sha256
 from sdk.spec import Spec
 
 if TYPE_CHECKING:
@@ -137,15 +137,7 @@ def read_artifact(path: str | os.PathLike[str]) -> Artifact:
     """
     path = Path(path)
     layout = _format_for(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(
-            f"Artifact {path.name!r}",
-            got=error.strerror or str(error),
-            expected="a readable file",
-            fix="Check the path.",
-        ) from error
+    data = read_bytes(path)
     parts = layout.split(data, path.name)
     if parts is None:
         raise ArtifactError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import NamedTuple
 
 from runtimes import ArtifactError
@@ -34,6 +35,23 @@ def sha256(*pieces: bytes | memoryview) -> str:
     for piece in pieces:
         digest.update(piece)
     return digest.hexdigest()
+
+
+def read_bytes(path: Path) -> bytes:
+    """A whole file.
+
+    Raises:
+        ArtifactError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(
+            f"Artifact {path.name!r}",
+            got=error.strerror or str(error),
+            expected="a readable file",
+            fix="Check the path.",
+        ) from error
 
 
 def damaged(name: str) -> ArtifactError:

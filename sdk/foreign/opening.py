@@ -11,7 +11,7 @@ from runtimes import ArtifactError, Program, Runtime, TensorInfo, UsageError, op
 from sdk.artifact import IMPORTED, MANIFEST_VERSION, Artifact, Manifest, engine_file, onnx_file
 from sdk.artifact.evidence import Evidence
 from sdk.artifact.provenance import now_utc
-from sdk.artifact.sealed import sha256
+from sdk.artifact.sealed import read_bytes, sha256
 from sdk.foreign.draft import read_spec
 from sdk.foreign.onnx_outline import outline_of, refuse_damaged
 from sdk.foreign.ultralytics import UltralyticsNote, read_note, split_engine, ultralytics_spec
@@ -68,15 +68,7 @@ def read_foreign(path: str | os.PathLike[str], *, with_spec: bool) -> ForeignFil
             expected=".onnx, .engine or .trt",
             fix="Bring the model as .onnx.",
         )
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(
-            f"Artifact {path.name!r}",
-            got=error.strerror or str(error),
-            expected="a readable file",
-            fix="Check the path.",
-        ) from error
+    data = read_bytes(path)
     if suffix == ".onnx":
         return _onnx(path, data)
     return _engine(path, data, with_spec)

@@ -13,6 +13,8 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
+from train.networks.convolution import convolution
+
 DEFAULT_WIDTH = 32
 MAX_WIDTH = 256
 """Channels stop doubling here, so that many stages do not explode."""
@@ -40,11 +42,11 @@ class CompactCNN(nn.Module):
 
     def __init__(self, channels: int, classes: int, width: int, stages: int) -> None:
         super().__init__()
-        layers: OrderedDict[str, nn.Module] = OrderedDict(stem=_convolution(channels, width, 5, stride=2))
+        layers: OrderedDict[str, nn.Module] = OrderedDict(stem=convolution(channels, width, 5, stride=2))
         layers["stage1"] = nn.Sequential(Residual(width))
         for stage in range(2, stages + 1):
             wider = min(2 * width, MAX_WIDTH)
-            layers[f"stage{stage}"] = nn.Sequential(_convolution(width, wider, stride=2), Residual(wider))
+            layers[f"stage{stage}"] = nn.Sequential(convolution(width, wider, stride=2), Residual(wider))
             width = wider
         self.features = nn.Sequential(layers)
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -61,7 +63,7 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = _convolution(width, width)
+        self.first = convolution(width, width)
         self.second = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
@@ -71,14 +73,6 @@ class Residual(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Features (N, width, H, W) of the same shape."""
         return self.activation(features + self.second(self.first(features)))
-
-
-def _convolution(inputs: int, outputs: int, side: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    )
 
 
 def _initialise(network: nn.Module) -> None:

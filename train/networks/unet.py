@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
+from train.networks.convolution import convolution
+
 DEFAULT_WIDTH = 16
 DEFAULT_DEPTH = 4
 MAX_WIDTH = 256
@@ -46,9 +48,9 @@ class UNet(nn.Module):
     def __init__(self, channels: int, classes: int, width: int, depth: int) -> None:
         super().__init__()
         widths = [min(width * 2**stage, MAX_WIDTH) for stage in range(depth)]
-        stem = nn.Sequential(_convolution(channels, width, 5, stride=2), _convolution(width, width))
+        stem = nn.Sequential(convolution(channels, width, 5, stride=2), convolution(width, width))
         down = [
-            nn.Sequential(nn.MaxPool2d(2), _convolution(narrow, wide), _convolution(wide, wide))
+            nn.Sequential(nn.MaxPool2d(2), convolution(narrow, wide), convolution(wide, wide))
             for narrow, wide in pairwise(widths)
         ]
         self.features = nn.Sequential(stem, *down)
@@ -73,8 +75,8 @@ class _Up(nn.Module):
 
     def __init__(self, wide: int, narrow: int) -> None:
         super().__init__()
-        self.reduce = _convolution(wide, narrow, 1)
-        self.join = nn.Sequential(_convolution(2 * narrow, narrow), _convolution(narrow, narrow))
+        self.reduce = convolution(wide, narrow, 1)
+        self.join = nn.Sequential(convolution(2 * narrow, narrow), convolution(narrow, narrow))
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
         return self.join(torch.cat([enlarged(self.reduce(features), skip), skip], dim=1))
@@ -83,14 +85,6 @@ class _Up(nn.Module):
 def enlarged(maps: Tensor, like: Tensor) -> Tensor:
     """`maps` (N, C, h, w) bilinearly at the height and width of `like`."""
     return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def _convolution(inputs: int, outputs: int, side: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    )
 
 
 def _initialise(network: nn.Module) -> None:
