@@ -12,9 +12,10 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from export.bakers import arrays, boxes, classification, embedding, image, segmentation
-from runtimes import Dim, SpecError, TensorInfo
-from sdk.spec import Graph, Spec
+from export.bakers import arrays, boxes, classification, embedding, forecast, image, picture, segmentation
+from runtimes import MAIN_GRAPH, Dim, SpecError, TensorInfo
+from sdk.kinds import InputKind, OutputKind
+from sdk.spec import Graph, Spec, called_as
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,7 +26,11 @@ OutputBaker = Callable[[Spec], tuple["nn.Module", tuple[TensorInfo, ...]]]
 INPUT_BAKERS: dict[str, InputBaker] = {
     "arrays": arrays.bake_input,
     "dicom": image.bake_input,
+    "free_image": image.bake_input,
     "image": image.bake_input,
+    "noise": arrays.bake_input,
+    "series": arrays.bake_input,
+    "text": arrays.bake_input,
 }
 OUTPUT_BAKERS: dict[str, OutputBaker] = {
     "arrays": arrays.bake_output,
@@ -33,7 +38,9 @@ OUTPUT_BAKERS: dict[str, OutputBaker] = {
     "candidate_boxes": boxes.bake_candidates,
     "classification": classification.bake_output,
     "embedding": embedding.bake_output,
+    "forecast": forecast.bake_output,
     "final_boxes": boxes.bake_final,
+    "picture": picture.bake_output,
     "segmentation": segmentation.bake_output,
     "yolo_grid": boxes.bake_grid,
 }
@@ -54,6 +61,9 @@ def bake(network: nn.Module, spec: Spec, *, fold: bool = True) -> tuple[nn.Modul
 
     Raises:
         SpecError: Something is baked already, or a kind cannot be baked.
+
+    Of several graphs, that of the spec's first is composed: `Spec.only` chooses. What the host exchanges with
+    another than the main one is what the network's method takes and gives: prelude and head do nothing there.
     """
     if spec.baked:
         raise SpecError(
@@ -62,8 +72,12 @@ def bake(network: nn.Module, spec: Spec, *, fold: bool = True) -> tuple[nn.Modul
             expected="nothing baked",
             fix="Bake the checkpoint's own network and spec.",
         )
-    prelude, body, inputs = _find(INPUT_BAKERS, spec.input.kind)(copy.deepcopy(network), spec, fold)
-    head, outputs = _find(OUTPUT_BAKERS, spec.output.kind)(spec)
+    if called_as(spec.graph().name) != MAIN_GRAPH:
+        return _compose_method(network, spec)
+    bake_input = _find(INPUT_BAKERS, spec.input, arrays.bake_input)
+    bake_output = _find(OUTPUT_BAKERS, spec.output, arrays.bake_output)
+    prelude, body, inputs = bake_input(copy.deepcopy(network), spec, fold)
+    head, outputs = bake_output(spec)
     steps = spec.input.bakeable + spec.output.bakeable
     views = spec.input.rows_per_item(spec.baked)
     if views > 1:
@@ -72,15 +86,26 @@ def bake(network: nn.Module, spec: Spec, *, fold: bool = True) -> tuple[nn.Modul
     return _compose(prelude, body, head), spec.with_baked(steps, (graph,))
 
 
-def _find(table: dict[str, Any], kind: str) -> Any:
-    if kind not in table:
-        raise SpecError(
-            "Baking",
-            got=f"kind {kind!r}",
-            expected=f"one of {sorted(table)}",
-            fix="Add a file for it in export/bakers.",
-        )
-    return table[kind]
+def _find(table: dict[str, Any], kind: InputKind | OutputKind, nothing: Any) -> Any:
+    """A kind's baker; `nothing` for one whose every step stays on the host."""
+    if kind.kind in table or not kind.bakeable:
+        return table.get(kind.kind, nothing)
+    raise SpecError(
+        "Baking",
+        got=f"kind {kind.kind!r}",
+        expected=f"one of {sorted(table)}",
+        fix="Add a file for it in export/bakers.",
+    )
+
+
+def _compose_method(network: nn.Module, spec: Spec) -> tuple[nn.Module, Spec]:
+    from export.bakers.baked import MethodOf
+
+    method = MethodOf(copy.deepcopy(network), called_as(spec.graph().name))
+    prelude, body, _ = arrays.bake_input(method, spec, False)
+    head, _ = arrays.bake_output(spec)
+    steps = spec.input.bakeable + spec.output.bakeable
+    return _compose(prelude, body, head), spec.with_baked(steps, spec.graphs)
 
 
 def _averaging(head: nn.Module, views: int) -> nn.Module:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from runtimes import Array, DataError, UsageError
+from sdk.kinds import InputKind
 from sdk.spec import Spec
 from train.tasks.base import Split, Task
 
@@ -122,24 +123,14 @@ def choose_calibration(
         )
     rows = np.sort(np.random.default_rng(seed).choice(len(source), wanted, replace=False))
     items = [source.items[int(row)] for row in rows]
-    return CalibrationSet(split, items, _require_unseen(items, proof, f"{data.name!r}, split {split!r}"))
+    where = f"{data.name!r}, split {split!r}"
+    return CalibrationSet(split, items, _require_unseen(spec.input, items, proof, where))
 
 
-def item_sha256(item: Any) -> str:
-    """Hash of what an item holds: a file's bytes, or an array's dtype, shape and values."""
-    if isinstance(item, (str, Path)):
-        return hashlib.sha256(Path(item).read_bytes()).hexdigest()
-    if isinstance(item, bytes):
-        return hashlib.sha256(item).hexdigest()
-    array = np.ascontiguousarray(item)
-    head = f"{array.dtype.str}{array.shape}".encode()
-    return hashlib.sha256(head + array.tobytes()).hexdigest()
-
-
-def _require_unseen(items: Sequence[Any], proof: Split, where: str) -> str:
+def _require_unseen(kind: InputKind, items: Sequence[Any], proof: Split, where: str) -> str:
     """Hash of all items, none of which may be in the proof split, under whatever name."""
-    digests = [item_sha256(item) for item in items]
-    judged = {item_sha256(item) for item in proof.items}
+    digests = [hashlib.sha256(kind.contents(item)).hexdigest() for item in items]
+    judged = {hashlib.sha256(kind.contents(item)).hexdigest() for item in proof.items}
     shared = [row for row, digest in enumerate(digests) if digest in judged]
     if shared:
         raise DataError(
@@ -153,7 +144,7 @@ def _require_unseen(items: Sequence[Any], proof: Split, where: str) -> str:
 
 
 def _name(item: Any, row: int) -> str:
-    return repr(Path(item).name) if isinstance(item, (str, Path)) else f"number {row}"
+    return repr(item.name) if isinstance(item, Path) else f"number {row}"
 
 
 def _require_finite(name: str, array: Array, start: int) -> None:

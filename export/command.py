@@ -193,7 +193,7 @@ def _as_text(exported: Exported) -> str:
     evidence = exported.evidence
     words = [f"{exported.path}: {evidence.status}", f"{exported.artifact.size_bytes / 1e6:.2f} MB"]
     if evidence.metrics:
-        words.append(f"{evidence.metrics[0].name} {evidence.metrics[0].value:.2%}{_before(evidence.facts)}")
+        words.append(f"{evidence.metrics[0].name} {evidence.metrics[0].text}{_before(evidence.facts)}")
     if evidence.parity:
         words.append(
             f"{evidence.parity.agreement:.2%} same answers as the checkpoint, "
@@ -206,7 +206,9 @@ def _as_text(exported: Exported) -> str:
 def _before(facts: dict[str, Any]) -> str:
     """Such as `` (90.12 % before)``."""
     before = facts.get("before")
-    return f" (uncompressed {before[0]['value']:.2%})" if before and "gain" in facts else ""
+    from sdk.artifact import Metric
+
+    return f" (uncompressed {Metric(**before[0]).text})" if before and "gain" in facts else ""
 
 
 def _precision(record: dict[str, Any]) -> str:

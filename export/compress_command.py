@@ -143,7 +143,7 @@ def _print(found: Found, search: Search) -> None:
         metric = artifact.manifest.evidence.metrics[0]
         gain = gain_in_words(artifact.manifest.evidence.facts)
         print(
-            f"{artifact.path}: {trial.candidate.label}, {metric.name} {metric.value:.2%} on {metric.split} "
+            f"{artifact.path}: {trial.candidate.label}, {metric.name} {metric.text} on {metric.split} "
             f"({metric.samples:,} samples), {artifact.size_bytes / 1e6:.2f} MB"
             + (f", {gain}" if gain else "")
         )

@@ -23,8 +23,8 @@ class Budget:
     Attributes:
         tolerance: Largest absolute difference of any activated output; None where only the metric
             judges, because rounding to 8 bits moves single probabilities by much.
-        max_drop: Largest loss of the headline metric against the uncompressed checkpoint, in points
-            (hundredths).
+        max_drop: Largest loss of the headline metric against the uncompressed checkpoint: in points
+            (hundredths) for shares, in percent of its value for metrics in other units.
     """
 
     tolerance: float | None
@@ -66,8 +66,8 @@ def require_same_answers(budget: Budget, name: str, parity: Parity) -> None:
 
 
 def drop_points(metrics: Sequence[Metric], before: Sequence[Metric]) -> float:
-    """Loss of the headline metric in points (hundredths)."""
-    return 100 * (before[0].value - metrics[0].value)
+    """Loss of the headline metric: in points (hundredths) for shares, in percent for other units."""
+    return metrics[0].loss_from(before[0])
 
 
 def require_small_drop(
@@ -91,11 +91,12 @@ def require_small_drop(
     """
     drop = drop_points(metrics, before)
     if drop > budget.max_drop:
+        side, way = ("below", "drop") if metrics[0].mode == "max" else ("above", "rise")
         raise ProofError(
             name,
-            got=f"{metrics[0].name} {100 * metrics[0].value:.2f} %, {drop:.2f} points below "
-            f"the checkpoint's {100 * before[0].value:.2f} %",
-            expected=f"a drop of at most {budget.max_drop:g} points",
+            got=f"{metrics[0].name} {metrics[0].text}, {drop:.2f} {metrics[0].loss_unit} {side} "
+            f"the checkpoint's {before[0].text}",
+            expected=f"a {way} of at most {budget.max_drop:g} {metrics[0].loss_unit}",
             fix=f"Nothing was written. {advice()}",
         )
 

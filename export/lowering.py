@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -77,6 +77,40 @@ class Lowered:
     precision: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+
+
+def put_together(parts: Sequence[Lowered], payload: bytes) -> Lowered:
+    """One file of several lowered graphs.
+
+    Args:
+        parts: One per graph, the first first; each spec holds its graph alone.
+        payload: The file.
+
+    Returns:
+        The first part with all graphs in its spec, and with the counts of all in its records.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return replace(first, payload=payload)
+    spec = replace(first.spec, graphs=tuple(part.spec.graph() for part in parts))
+    return replace(first, payload=payload, spec=spec, precision=_added([part.precision for part in parts]))
+
+
+def _added(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Records of one form as one: counts added, lists joined, everything else as the first has it."""
+    whole: dict[str, Any] = {}
+    for record in records:
+        for key, value in record.items():
+            there = whole.get(key)
+            if there is None:
+                whole[key] = value
+            elif isinstance(value, dict) and isinstance(there, dict):
+                whole[key] = _added([there, value])
+            elif isinstance(value, list) and isinstance(there, list):
+                whole[key] = list(dict.fromkeys([*there, *value]))
+            elif type(value) is int and type(there) is int:
+                whole[key] = there + value
+    return whole
 
 
 class Lowering(ABC):

@@ -181,8 +181,8 @@ def _print_result(before: Path, after: Path) -> None:
     console.print(table)
     metric = evidence.metrics[0]
     console.print(
-        f"{metric.name} {metric.value:.2%} on {metric.samples:,} {metric.split} samples, 95 % interval "
-        f"{metric.low:.2%} to {metric.high:.2%}",
+        f"{metric.name} {metric.text} on {metric.samples:,} {metric.split} samples, 95 % interval "
+        f"{metric.interval}",
         soft_wrap=True,
     )
     if "gain" in told:
@@ -210,8 +210,11 @@ def _rows(told: dict[str, Any]) -> list[tuple[str, str, str]]:
         rows.append(("weights that are zero", "", f"{told['zeros']:.1%}"))
         rows.append(("bytes", *(f"{size:,}" for size in told["bytes"])))
         rows.append(("bytes, compressed", *(f"{size:,}" for size in packed)))
-    name, original = told["metric"], f"{told['original']:.2%}"
-    rows.append((f"{name} before recovery", original, f"{told['before_recovery']:.2%}"))
+    from sdk.artifact.evidence import in_words
+
+    name, unit = told["metric"], told["unit"]
+    original = in_words(told["original"], unit)
+    rows.append((f"{name} before recovery", original, in_words(told["before_recovery"], unit)))
     if told["recovery_epochs"]:
-        rows.append((f"{name} after recovery", original, f"{told['after_recovery']:.2%}"))
+        rows.append((f"{name} after recovery", original, in_words(told["after_recovery"], unit)))
     return rows

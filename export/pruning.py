@@ -183,6 +183,7 @@ def headlines(recovery: Recovery, rounds: list[dict[str, Any]]) -> dict[str, Any
         "recovery_epochs": options.epochs,
         "teacher": options.teacher and options.epochs > 0,
         "metric": original.name,
+        "unit": original.unit,
         "split": original.split,
         "samples": original.samples,
         "original": original.value,
@@ -203,6 +204,6 @@ def _cut_line(step: int, steps: int, done: Mapping[str, Any], whole: int, change
     metric = changed.manifest.evidence.metrics[0]
     return (
         f"step {step}/{steps}: {done['ratio']:.0%} of the channels removed, {done['macs'] / 1e6:.2f} of "
-        f"{whole / 1e6:.2f} million multiply-accumulates stay; {metric.name} {metric.value:.2%} before "
+        f"{whole / 1e6:.2f} million multiply-accumulates stay; {metric.name} {metric.text} before "
         "recovery"
     )

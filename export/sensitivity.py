@@ -22,6 +22,7 @@ from export.layers import layers_of
 from export.prove import Progress
 from export.recipe import PER_CHANNEL
 from runtimes import Array, UsageError
+from sdk.artifact import Metric
 from sdk.spec import Spec
 from train.batches import SpecBatch, activated, forward_batch, spec_loader
 from train.tasks.base import Split, Task
@@ -140,18 +141,18 @@ class _Probe:
     def __init__(self, network: nn.Module, spec: Spec, task: Task, split: Split) -> None:
         self._spec, self._task, self._split = spec, task, split
         self._batches: list[SpecBatch] = list(spec_loader(spec, split, _BATCH, 0))
-        self._value, self._outputs = self._measure(network)
+        self._metric, self._outputs = self._measure(network)
 
     def effect(self, network: nn.Module, name: str, module: nn.Module) -> LayerEffect:
-        value, outputs = self._measure(network)
+        metric, outputs = self._measure(network)
         error = np.sqrt(
             np.mean([np.mean((outputs[key] - self._outputs[key]) ** 2) for key in sorted(outputs)])
         )
         weights = sum(parameter.numel() for parameter in module.parameters())
-        drop = 100 * (self._value - value)
+        drop = metric.loss_from(self._metric)
         return LayerEffect(name, type(module).__name__, weights, round(drop, 4), float(error))
 
-    def _measure(self, network: nn.Module) -> tuple[float, dict[str, Array]]:
+    def _measure(self, network: nn.Module) -> tuple[Metric, dict[str, Array]]:
         results: list[Any] = []
         parts: list[dict[str, Array]] = []
         network.eval()
@@ -161,7 +162,7 @@ class _Probe:
                 results += self._spec.output.measuring().read(outputs, batch.samples)
                 parts.append(outputs)
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return self._task.measure(results, self._split)[0].value, joined
+        return self._task.measure(results, self._split)[0], joined
 
 
 def _folded(network: nn.Module) -> nn.Module:

@@ -8,33 +8,46 @@ in the spec under their ``kind`` name. A new modality or task is a new file in `
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
-from runtimes import Array, Dim, SpecError, TensorInfo
+from runtimes import MAIN_GRAPH, Array, Dim, SpecError, TensorInfo, UsageError
 from sdk.codec import fields_to_json, from_json
+
+if TYPE_CHECKING:
+    from sdk.predictor import Predictor
+    from sdk.spec import Graph
 
 INPUT_KINDS: dict[str, str] = {
     "arrays": "sdk.inputs.arrays:ArraysInput",
     "image": "sdk.inputs.image:ImageInput",
+    "noise": "sdk.inputs.noise:NoiseInput",
     "dicom": "sdk.inputs.dicom:DicomInput",
+    "series": "sdk.inputs.series:SeriesInput",
+    "text": "sdk.inputs.text:TextInput",
 }
 OUTPUT_KINDS: dict[str, str] = {
     "arrays": "sdk.outputs.arrays:ArraysOutput",
     "box_rows": "sdk.outputs.box_rows:BoxRowsOutput",
     "candidate_boxes": "sdk.outputs.boxes:CandidateBoxesOutput",
     "classification": "sdk.outputs.classification:ClassificationOutput",
+    "picture": "sdk.outputs.picture:PictureOutput",
     "segmentation": "sdk.outputs.segmentation:SegmentationOutput",
     "embedding": "sdk.outputs.embedding:EmbeddingOutput",
+    "forecast": "sdk.outputs.forecast:ForecastOutput",
     "final_boxes": "sdk.outputs.boxes:FinalBoxesOutput",
     "yolo_grid": "sdk.outputs.boxes:YoloGridOutput",
 }
 
 K = TypeVar("K", bound="Kind")
+Call = Callable[[str, Mapping[str, Array]], dict[str, Array]]
+"""Runs one graph of an artifact: from its name and its inputs to its outputs, both by name."""
 
 
 class Sample(NamedTuple):
@@ -112,6 +125,25 @@ class InputKind(Kind):
         extent = inputs[0].shape[0]
         return extent if isinstance(extent, Dim) else Dim(extent, extent)
 
+    def variants(self, graph: Graph) -> tuple[Graph, ...]:  # noqa: ARG002
+        """`graph` at each of the fixed shapes that this kind can feed it at, for engines that cannot leave an
+        axis open; none where every engine can.
+        """
+        return ()
+
+    def for_variants(self) -> InputKind:
+        """The kind that feeds a graph of which there are `variants` alone."""
+        return self
+
+    def contents(self, item: Any) -> bytes:
+        """The bytes of an item, to tell whether two are the same: of the file that it names, or its own."""
+        if isinstance(item, (str, os.PathLike)):
+            return Path(item).read_bytes()
+        if isinstance(item, bytes):
+            return item
+        array = np.ascontiguousarray(item)
+        return f"{array.dtype.str}{array.shape}".encode() + array.tobytes()
+
     @abstractmethod
     def is_list(self, item: Any) -> bool:
         """Whether `item` is several items rather than one."""
@@ -131,6 +163,53 @@ class OutputKind(Kind):
 
     table: ClassVar[Mapping[str, str]] = OUTPUT_KINDS
     averages: ClassVar[bool] = True
+
+    def run(self, call: Call, arrays: dict[str, Array]) -> dict[str, Array]:
+        """What one prediction does with the artifact's graphs; by default one call of the first.
+
+        Decoders that call a graph again for every token override this: the loop is written once, in numpy,
+        for every runtime and for validation during training.
+
+        Args:
+            call: Runs a graph: from its name and its inputs by name to its outputs by name.
+            arrays: What the first graph takes, one row per item.
+
+        Returns:
+            What `activate` takes, one row per item.
+        """
+        return call(MAIN_GRAPH, arrays)
+
+    def variants(self, graph: Graph, fed: InputKind) -> tuple[Graph, ...]:  # noqa: ARG002
+        """As `InputKind.variants`, for the graphs that `run` calls behind the first."""
+        return ()
+
+    def generate(self, predictor: Predictor, what: Any, **options: Any) -> Any:
+        """What `Predictor.generate` does, for kinds that can.
+
+        Raises:
+            UsageError: This is none of them.
+        """
+        del predictor, options
+        raise UsageError(
+            "Predictor.generate",
+            got=f"{what!r} for outputs of kind {self.kind!r}",
+            expected="an artifact that generates text or pictures",
+            fix="Use predict().",
+        )
+
+    def follow(self, predictor: Predictor, history: Any) -> Any:
+        """What `Predictor.follow` does, for kinds that can.
+
+        Raises:
+            UsageError: This is none of them.
+        """
+        del predictor, history
+        raise UsageError(
+            "Predictor.follow",
+            got=f"it for outputs of kind {self.kind!r}",
+            expected="an artifact that forecasts a series",
+            fix="Use predict().",
+        )
 
     @abstractmethod
     def activate(self, outputs: Mapping[str, Array], baked: Collection[str]) -> dict[str, Array]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from runtimes import Array, EdgewrightError, InputError, Runtime, SpecError, UsageError, open_runtime
+from runtimes import MAIN_GRAPH, Array, InputError, Runtime, UsageError
 from sdk.artifact import Artifact, Manifest
 from sdk.artifact.opened import carries_no_contract, opened_artifact
+from sdk.graphs import Graphs, open_graphs
 from sdk.kinds import Sample
 from sdk.spec import Spec
 
@@ -77,17 +78,17 @@ class Predictor:
         if spec is not None or carries_no_contract(path):
             from sdk.foreign.opening import open_foreign
 
-            self._artifact, self._runtime = open_foreign(path, spec, runtime_options)
+            self._artifact, runtime = open_foreign(path, spec, runtime_options)
+            self._graphs = Graphs(self._artifact, [runtime])
+            try:
+                self._batch_size = self._pick_batch_size(batch_size)
+            except UsageError:
+                self._graphs.close()
+                raise
         else:
             with opened_artifact(path) as (self._artifact, program):
                 self._batch_size = self._pick_batch_size(batch_size)  # before the engine takes its time
-                self._runtime = open_runtime(self._artifact.suffix, program, **runtime_options)
-        try:
-            self._batch_size = self._pick_batch_size(batch_size)
-            _require_same_interface(self._artifact, self._runtime)
-        except EdgewrightError:
-            self._runtime.close()
-            raise
+                self._graphs = open_graphs(self._artifact, program, runtime_options)
 
     @property
     def spec(self) -> Spec:
@@ -106,8 +107,8 @@ class Predictor:
 
     @property
     def runtime(self) -> Runtime:
-        """The engine behind it."""
-        return self._runtime
+        """The engine behind it, with the artifact's first graph."""
+        return self._graphs.main
 
     @property
     def batch_size(self) -> int:
@@ -132,20 +133,40 @@ class Predictor:
             return [result for results in self._results(item) for result in results]
         return next(self._results([item]))[0]
 
-    def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """Raw arrays through the graph, nothing done to them before or after.
+    def generate(self, what: Any, **options: Any) -> Any:
+        """Text from a prompt, token by token, or so many pictures: see the artifact's output kind.
+
+        Raises:
+            UsageError: The artifact generates nothing, or an option makes no sense.
+            InputError: A prompt cannot be used.
+        """
+        return self.spec.output.generate(self, what, **options)
+
+    def follow(self, history: Any) -> Any:
+        """Forecast a series that grows row by row: see `sdk.outputs.forecast`.
+
+        Raises:
+            UsageError: The artifact forecasts nothing.
+            InputError: The history cannot be used.
+        """
+        return self.spec.output.follow(self, history)
+
+    def run(self, arrays: Mapping[str, Array], graph: str = MAIN_GRAPH) -> dict[str, Array]:
+        """Raw arrays through one graph, nothing done to them before or after.
 
         Args:
             arrays: One per input of the graph, under its own name and with its dtype and shape.
+            graph: Which of the artifact's graphs.
 
         Raises:
+            SpecError: There is no such graph.
             InputError: A name, dtype, shape or value does not fit.
             EngineError: The engine failed, or the predictor is closed.
         """
-        return self._runtime.run(arrays)
+        return self._graphs(graph, arrays)
 
     def prepare(self, items: Sequence[Any]) -> tuple[dict[str, Array], list[Sample]]:
-        """The first third of `predict`, for measuring it: items to the arrays that `runtime.run` takes.
+        """The first third of `predict`, for measuring it: items to the arrays that `compute` takes.
 
         Args:
             items: As `predict` takes them; from one to as many as one call of the graph takes. A batch
@@ -159,8 +180,16 @@ class Predictor:
         missing = max(0, spec.batch.min - len(samples))
         return spec.fed(spec.input.batch(samples + samples[-1:] * missing, spec.baked)), samples
 
+    def compute(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        """The middle third of `predict`: everything that the engine does for one batch of `prepare`.
+
+        Raises:
+            EngineError: The engine failed, or the predictor is closed.
+        """
+        return self.spec.output.run(self._graphs, arrays)
+
     def finish(self, outputs: dict[str, Array], samples: Sequence[Sample]) -> list[Any]:
-        """The last third of `predict`: what `runtime.run` gave to one result per sample of `prepare`.
+        """The last third of `predict`: what `compute` gave to one result per sample of `prepare`.
 
         Raises:
             EngineError: The outputs hold no finite numbers.
@@ -298,7 +327,7 @@ class Predictor:
 
     def close(self) -> None:
         """Give the engine's memory back; the predictor cannot be used afterwards."""
-        self._runtime.close()
+        self._graphs.close()
 
     def __enter__(self) -> Predictor:
         return self
@@ -319,7 +348,7 @@ class Predictor:
         """Run `items` in batches that the artifact allows."""
         for start in range(0, len(items), self._batch_size):
             arrays, samples = self.prepare(items[start : start + self._batch_size])
-            yield self._activated(self._runtime.run(arrays), samples), samples
+            yield self._activated(self.compute(arrays), samples), samples
 
     def _activated(self, outputs: dict[str, Array], samples: Sequence[Sample]) -> dict[str, Array]:
         spec = self.spec
@@ -358,18 +387,3 @@ def _joined(parts: list[dict[str, Array]]) -> dict[str, Array]:
                 fix="Use items of one size.",
             )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _require_same_interface(artifact: Artifact, runtime: Runtime) -> None:
-    """The contract and the engine must speak of the same graph."""
-    graph = artifact.spec.graph()
-    for declared, found in ((graph.inputs, runtime.inputs), (graph.outputs, runtime.outputs)):
-        said = {info.name: (info.dtype, len(info.shape)) for info in declared}
-        real = {info.name: (info.dtype, len(info.shape)) for info in found}
-        if said != real:
-            raise SpecError(
-                f"Artifact {artifact.path.name!r}",
-                got=f"a graph with {[f'{i.name}: {i}' for i in found]}",
-                expected=f"{[f'{i.name}: {i}' for i in declared]}, as its contract says",
-                fix="Export the checkpoint again, or correct the spec that was passed.",
-            )

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from runtimes import MAIN_GRAPH, Array, Dim, SpecError, TensorInfo
+from runtimes import Array, Dim, SpecError, TensorInfo
 from sdk.codec import from_json, to_json
 from sdk.kinds import InputKind, OutputKind
 
-SPEC_VERSION = 3
+SPEC_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Graph:
     """One callable graph of an artifact. Most have one, named ``main``.
 
     Attributes:
-        name: What a runtime opens it by.
+        name: What a runtime opens it by. Where engines need fixed shapes, there may be several variants of a
+            graph, named ``main@16`` and ``main@32``: see `Spec.variants`.
         inputs: Its inputs, in call order.
         outputs: Its outputs, in return order.
         roles: For graphs that other tools named: what the spec's input and output call a tensor, by its name
@@ -59,7 +60,8 @@ class Spec:
         task: The training task that made it and that can measure it again.
         input: How items become arrays.
         output: How arrays become results.
-        graphs: The callable graphs with their inputs and outputs as they are now, baked or not.
+        graphs: The callable graphs with their inputs and outputs as they are now, baked or not. The first is
+            what an input is fed to; others, such as ``step``, are called by `OutputKind.run`.
         baked: The steps of `input` and `output` that the graph itself performs.
         network: The network behind a checkpoint.
     """
@@ -99,21 +101,33 @@ class Spec:
                 fix="Name every graph differently.",
             )
 
-    def graph(self, name: str = MAIN_GRAPH) -> Graph:
-        """The graph called `name`.
+    def graph(self, name: str | None = None) -> Graph:
+        """The graph called `name`, or the first.
 
         Raises:
             SpecError: There is none.
         """
+        if name is None:
+            return self.graphs[0]
         for graph in self.graphs:
             if graph.name == name:
                 return graph
-        raise SpecError(
-            "Graph",
-            got=repr(name),
-            expected=f"one of {[g.name for g in self.graphs]}",
-            fix="Ask for a graph that the artifact holds.",
-        )
+        raise _no_graph(name, self.graphs)
+
+    def variants(self, name: str) -> tuple[Graph, ...]:
+        """The graphs that are called as `name`: the one of that name, or its variants.
+
+        Raises:
+            SpecError: There is none.
+        """
+        found = tuple(graph for graph in self.graphs if called_as(graph.name) == name)
+        if not found:
+            raise _no_graph(name, self.graphs)
+        return found
+
+    def only(self, graph: Graph) -> Spec:
+        """A spec of one of the graphs alone."""
+        return replace(self, graphs=(graph,))
 
     @property
     def batch(self) -> Dim:
@@ -198,6 +212,11 @@ class Spec:
         return json.dumps(self.to_json(), indent=2)
 
 
+def called_as(name: str) -> str:
+    """What a graph is called as: its name without what tells its variants apart."""
+    return name.partition("@")[0]
+
+
 def mean_of_views(array: Array, views: int) -> Array:
     """The mean over the views of each item, in the array's dtype.
 
@@ -208,6 +227,15 @@ def mean_of_views(array: Array, views: int) -> Array:
     apart = array.reshape(views, -1, *array.shape[1:])
     mean: Array = apart.mean(axis=0, dtype=array.dtype)
     return mean
+
+
+def _no_graph(name: str, graphs: tuple[Graph, ...]) -> SpecError:
+    return SpecError(
+        "Graph",
+        got=repr(name),
+        expected=f"one of {[graph.name for graph in graphs]}",
+        fix="Ask for a graph that the artifact holds.",
+    )
 
 
 def _no_role(what: str, name: str, role: str, there: Mapping[str, Array]) -> SpecError:

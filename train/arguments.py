@@ -20,7 +20,7 @@ def add_general_arguments(parser: argparse.ArgumentParser, task: Task) -> None:
     """Add all options but the task's own."""
     parser.add_argument("--data", required=True, type=Path, metavar="PATH", help=task.data_help)
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help=f"folder of the run. Default: runs/{task.name}"
+        "--out", type=Path, metavar="DIR", help=f"folder of the run. Default: runs/{task.name}, or runs/{task.name}-folds"
     )
     parser.add_argument(
         "--model",
@@ -49,6 +49,13 @@ def _add_run(group: Any) -> None:
         type=int,
         metavar="N",
         help="end after N epochs without a better validation metric",
+    )
+    group.add_argument(
+        "--folds",
+        type=int,
+        metavar="K",
+        help="cross-validation: K runs, each of which holds out another part of the data without the test "
+        "split. Classes are divided alike, patients are kept together, series are cut in time",
     )
     group.add_argument("--seed", type=int, metavar="N", help="two runs with one seed are equal. Default: 0")
     group.add_argument(
@@ -158,7 +165,22 @@ def _add_machine(group: Any) -> None:
         help="of training; validation always runs in 32 bit, as the device does. Default: 32",
     )
     group.add_argument("--device", choices=DEVICES, help="default: auto, a GPU where there is one")
-    group.add_argument("--threads", type=int, metavar="N", help="of torch. Default: its own choice")
+    group.add_argument(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="processes that train together, one per GPU, or all on the CPU: like one with N times the batch "
+        "size. Over several machines: torchrun. Default: 1",
+    )
+    group.add_argument(
+        "--local-batchnorm",
+        action="store_true",
+        default=None,
+        help="with --devices, normalise each process's part of a batch alone: faster, not quite the same",
+    )
+    group.add_argument(
+        "--threads", type=int, metavar="N", help="of torch, per process. Default: its own choice"
+    )
     group.add_argument(
         "--num-workers",
         type=int,

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from runtimes import Array, EdgewrightError
-from sdk.kinds import Sample
-from sdk.spec import Spec
+from runtimes import MAIN_GRAPH, Array, EdgewrightError
+from sdk.kinds import OutputKind, Sample
+from sdk.spec import Graph, Spec
 from train.tasks.base import Split
 
 
@@ -82,10 +82,34 @@ def spec_loader(spec: Spec, split: Split, batch_size: int, num_workers: int) -> 
 
 
 def forward_batch(network: nn.Module, spec: Spec, batch: SpecBatch) -> dict[str, Tensor]:
-    """Raw outputs of the main graph by name, float32."""
-    result = network(*(batch.arrays[info.name] for info in spec.graph().inputs))
+    """What the graphs give for a batch, by name; floats in 32 bit.
+
+    Where one call of the first graph is all there is to it, gradients can flow; where the output kind has a
+    loop of its own, that very loop runs over the network's methods.
+    """
+    if type(spec.output).run is OutputKind.run:
+        return _call(network, spec.graph(), batch.arrays)
+    device = next(network.parameters()).device
+
+    def call(name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        graph = spec.graph(name)
+        # Torch may not write to what numpy may not either.
+        tensors = {k: torch.from_numpy(a if a.flags.writeable else a.copy()) for k, a in arrays.items()}
+        found = _call(network, graph, {name: tensor.to(device) for name, tensor in tensors.items()})
+        return {name: out.detach().cpu().numpy() for name, out in found.items()}
+
+    arrays = {name: tensor.cpu().numpy() for name, tensor in batch.arrays.items()}
+    return {name: torch.from_numpy(array) for name, array in spec.output.run(call, arrays).items()}
+
+
+def _call(network: nn.Module, graph: Graph, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    method = network if graph.name == MAIN_GRAPH else getattr(network, graph.name)
+    result = method(*(tensors[info.name] for info in graph.inputs))
     outputs = result if isinstance(result, (tuple, list)) else (result,)
-    return {info.name: out.float() for info, out in zip(spec.graph().outputs, outputs, strict=True)}
+    return {
+        info.name: out.float() if out.is_floating_point() else out
+        for info, out in zip(graph.outputs, outputs, strict=True)
+    }
 
 
 def activated(spec: Spec, outputs: Mapping[str, Tensor]) -> dict[str, Array]:

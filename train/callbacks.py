@@ -55,6 +55,24 @@ class History(Callback):
         self.entries = list(state_dict["entries"])
 
 
+class EpochWatch(Checkpoint):
+    """Shows each epoch to somebody who may end the run, after its checkpoint is written.
+
+    A `Checkpoint` only in its place: Lightning calls those last, in the order given.
+
+    Args:
+        history: Whose last entry is shown.
+        watch: Called with it; what it raises ends the run.
+    """
+
+    def __init__(self, history: History, watch: Callable[[dict[str, Any]], None]) -> None:
+        self._history, self._watch = history, watch
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        """Show the epoch."""
+        self._watch(self._history.entries[-1])
+
+
 class EpochCheckpoint(Checkpoint):
     """Writes the weights of the best epoch and the full state of the last one.
 
@@ -84,7 +102,9 @@ class EpochCheckpoint(Checkpoint):
         loss = None if logged is None else float(logged)
         if self._is_better(score, loss):
             self.best_score, self._best_loss, self.best_epoch = score, loss, trainer.current_epoch + 1
-            atomic_write(self._best, weights_bytes(pl_module.judged))
+            if trainer.is_global_zero:
+                atomic_write(self._best, weights_bytes(pl_module.judged))
+        # In every process: they meet there, and the first one writes.
         trainer.save_checkpoint(self._last)
 
     def _is_better(self, score: float, loss: float | None) -> bool:

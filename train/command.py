@@ -8,6 +8,7 @@ Examples:
   edgewright train product --data fashion-mnist/
   edgewright train product --data photos/ --model resnet18 --pretrained --freeze last-blocks
   edgewright train product --data fashion-mnist/ --resume          after it was interrupted
+  edgewright train product --data fashion-mnist/ --folds 5         cross-validation
   edgewright train product --help                                  every option
 """
 
@@ -21,6 +22,7 @@ from train.arguments import add_general_arguments
 from train.tasks import TASKS, get_task
 
 if TYPE_CHECKING:
+    from train.cross_validation import CrossValidation
     from train.loop import TrainResult
 
 
@@ -49,6 +51,12 @@ def run(args: argparse.Namespace) -> int:
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     options = make_options(given.pop("task"), given.pop("data"), given.pop("out"), **given)
 
+    if options.folds is not None:
+        from train.cross_validation import cross_validate
+
+        _print_folds(cross_validate(options, say=_say))
+        return 0
+
     from train.loop import train
 
     _print_result(train(options, say=_say))
@@ -74,12 +82,27 @@ def _print_result(result: TrainResult) -> None:
     for metric in result.metrics:
         chosen = " (which also chose the epoch)" if metric.split == "val" else ""
         console.print(
-            f"{metric.name} {metric.value:.2%} on {metric.samples:,} {metric.split} samples{chosen}, "
-            f"95 % interval {metric.low:.2%} to {metric.high:.2%}; epoch {result.best_epoch} was best",
+            f"{metric.name} {metric.text} on {metric.samples:,} {metric.split} samples{chosen}, "
+            f"95 % interval {metric.interval}; epoch {result.best_epoch} was best",
             soft_wrap=True,
         )
     console.print(f"checkpoint: {_short(result.checkpoint)}", soft_wrap=True)
     console.print(f"next: edgewright export {_short(result.checkpoint)} --to onnx,pte", soft_wrap=True)
+
+
+def _print_folds(found: CrossValidation) -> None:
+    from rich.console import Console
+
+    from train.fold_table import fold_table
+
+    console = Console(highlight=False)
+    console.print(fold_table(found))
+    for spread in found.spreads:
+        where = (
+            "what each fold held out (which also chose its epoch)" if spread.split == "val" else "test data"
+        )
+        console.print(f"{spread.name} {spread.text} on {where}, {len(found.folds)} folds", soft_wrap=True)
+    console.print(f"figures: {_short(found.out / 'folds.json')}", soft_wrap=True)
 
 
 def _short(path: Path) -> Path:

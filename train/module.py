@@ -14,12 +14,13 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from train.batches import activated, forward_batch, require_loaded, spec_loader
+from train.distributed import World
 from train.moving_average import moving_average
 from train.networks.freezing import frozen_modules
 from train.optimizers import make_optimizer
 from train.options import TrainOptions
 from train.plan import Plan
-from train.sampling import EpochSampler, derive_seed
+from train.sampling import EpochSampler, PartSampler, derive_seed
 from train.schedulers import make_scheduler
 from train.tasks.base import Task
 
@@ -47,6 +48,7 @@ class TaskModule(lightning.LightningModule):
         self._num_workers = num_workers
         self._results: list[Any] = []
         self._plateau: ReduceLROnPlateau | None = None
+        self._world = World.of_environment()
 
     @property
     def judged(self) -> nn.Module:
@@ -57,29 +59,21 @@ class TaskModule(lightning.LightningModule):
         return network
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Batches of the epoch that is about to run; a short last one is left out where there are others."""
-        plan, options = self._plan, self._options
-        sampler = plan.sampler or EpochSampler(len(plan.train_set), options.seed, plan.weights)
+        """Batches of the epoch that is about to run."""
         # Lightning sets the epoch too, but on resuming only after it has fetched the first batch.
-        sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
-        return DataLoader(
-            plan.train_set,
-            options.batch_size,
-            sampler=sampler,
-            num_workers=self._num_workers,
-            collate_fn=plan.train_set.collate,
-            drop_last=len(plan.train_set) > options.batch_size,
-            generator=torch.Generator().manual_seed(options.seed),
-        )
+        epoch = self.trainer.fit_loop.epoch_progress.current.processed
+        return train_loader(self._plan, self._options, self._num_workers, epoch)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """The validation split through the spec."""
-        plan = self._plan
-        return spec_loader(plan.spec, plan.splits.val, self._options.batch_size, self._num_workers)
+        """The validation split, or this process's part of it, through the spec."""
+        part = self._world.part_of(self._plan.splits.val)
+        return spec_loader(self._plan.spec, part, self._options.batch_size, self._num_workers)
 
     def on_train_epoch_start(self) -> None:
         """Start every epoch from its own seed: a resumed run then draws what an unbroken one would have."""
-        seed = derive_seed(self._options.seed, "epoch", self.current_epoch)
+        rank = self._world.rank
+        # What processes that train together draw must differ; the first draws what a single one would.
+        seed = derive_seed(self._options.seed, "epoch", self.current_epoch, *([rank] if rank else []))
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
@@ -91,7 +85,14 @@ class TaskModule(lightning.LightningModule):
         losses = self.loss(self.network, require_loaded(batch))
         count = self._options.batch_size
         for name, value in losses.items():
-            self.log(f"train_{name}", value.detach(), on_step=False, on_epoch=True, batch_size=count)
+            self.log(
+                f"train_{name}",
+                value.detach(),
+                on_step=False,
+                on_epoch=True,
+                batch_size=count,
+                sync_dist=self._world.size > 1,
+            )
         return losses["loss"]
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -108,14 +109,17 @@ class TaskModule(lightning.LightningModule):
             if self._plan.validation_loss is not None:
                 targets = list(batch.targets) * spec.input.rows_per_item(spec.baked)
                 loss = self._plan.validation_loss(outputs, targets)
-                self.log("val_loss", loss, batch_size=len(batch.samples))
+                count = len(batch.samples)
+                self.log("val_loss", loss, batch_size=count, sync_dist=self._world.size > 1)
         self._results += spec.output.measuring().read(activated(spec, outputs), batch.samples)
 
     def on_validation_epoch_end(self) -> None:
         """Judge the epoch."""
         results, self._results = self._results, []
-        for metric in self._task.measure(results, self._plan.splits.val):
-            self.log(f"val_{metric.name}", float(metric.value))
+        val = self._plan.splits.val
+        whole = self._world.collected(results, val)
+        for metric in self._world.by_first(lambda: self._task.measure(whole, val)):
+            self.log(f"val_{metric.name}", float(metric.value), sync_dist=self._world.size > 1)
 
     def on_train_epoch_end(self) -> None:
         """Advance ``plateau``: here, so that the epoch's checkpoint holds it.
@@ -143,3 +147,28 @@ class TaskModule(lightning.LightningModule):
             self._plateau = scheduler
             config = {"scheduler": scheduler, "interval": "epoch", "monitor": f"val_{self._task.metric}"}
         return {"optimizer": optimizer, "lr_scheduler": config}
+
+
+def train_loader(plan: Plan, options: TrainOptions, num_workers: int, epoch: int) -> DataLoader[Any]:
+    """Batches of one epoch for this process; a short last one is left out where there are others.
+
+    Args:
+        plan: Whose training set is drawn from, by its sampler or weights.
+        options: Of the run.
+        num_workers: Processes that load data.
+        epoch: Whose order it is, from 0.
+    """
+    whole = plan.sampler or EpochSampler(len(plan.train_set), options.seed, plan.weights)
+    whole.set_epoch(epoch)
+    world = World.of_environment()
+    single = world.size == 1
+    sampler = whole if single else PartSampler(whole, world.rank, world.size, options.batch_size)
+    return DataLoader(
+        plan.train_set,
+        options.batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=plan.train_set.collate,
+        drop_last=len(sampler) > options.batch_size,
+        generator=torch.Generator().manual_seed(options.seed),
+    )

@@ -26,4 +26,6 @@ def moving_average(network: nn.Module, decay: float) -> AveragedModel:
         weight = min(decay, (1 + count) / (_EARLY + count))
         return before + (now - before) * (1 - weight)
 
-    return AveragedModel(network, avg_fn=average, use_buffers=True)
+    averaged = AveragedModel(network, avg_fn=average, use_buffers=True)
+    # No gradient will come: processes that train together would wait for it.
+    return averaged.requires_grad_(False)

@@ -51,6 +51,8 @@ class TrainOptions:
         threads: torch's threads; None leaves its own choice.
         num_workers: Processes that load data; None chooses by the data.
         device: One of `DEVICES`.
+        devices: Processes that train together, one per GPU or all on the CPU; `batch_size` is that of each.
+        local_batchnorm: Each of them normalises by its own part of the batch, not by all of it.
         resume: Continue the run in `out`.
         overwrite: Replace the run in `out`.
         start: Checkpoint whose spec and weights the run starts from; None starts from `model`.
@@ -62,6 +64,8 @@ class TrainOptions:
         qat: Checkpoint to train on with the rounding of INT8 in the network; also the `start`.
         qat_granularity: Of weight scales while training with `qat`: ``per-channel`` or ``per-tensor``.
         qat_weight_bits: 8, or 4 or 3 for weights in 15 or 7 steps.
+        folds: Into how many folds the data without the test split is divided; None leaves it as it is.
+        fold: Which of them this run holds out, from 1; None for all of them in turn.
         task_options: The task's own frozen dataclass.
     """
 
@@ -89,6 +93,8 @@ class TrainOptions:
     threads: int | None
     num_workers: int | None
     device: str
+    devices: int
+    local_batchnorm: bool
     resume: bool
     overwrite: bool
     start: Path | None
@@ -100,6 +106,8 @@ class TrainOptions:
     qat: Path | None
     qat_granularity: str
     qat_weight_bits: int
+    folds: int | None
+    fold: int | None
     task_options: Any
 
     def __post_init__(self) -> None:
@@ -138,6 +146,11 @@ class TrainOptions:
         if self.qat is not None and self.feature_weight > 0:
             raise wrong_pair("--qat", "it with --feature-weight", "answers of the teacher alone",
                              "Leave --feature-weight out: the rounded graph has no stages.")  # fmt: skip
+        if self.qat is not None and self.devices > 1:
+            raise wrong_pair("--qat", f"it with --devices {self.devices}", "one process",
+                             "Leave --devices out: ranges are measured in one.")  # fmt: skip
+        if self.fold is not None and (self.folds is None or self.fold > self.folds):
+            raise wrong_pair("fold", f"{self.fold} of {self.folds}", "one of the folds", "Say folds too.")
         if self.keep_zeros and self.start is None:
             raise wrong_pair("--keep-zeros", "it alone", "--from CHECKPOINT beside it", "Add it.")
 
@@ -154,7 +167,8 @@ def first_difference(options: TrainOptions, recorded: dict[str, Any]) -> tuple[s
     depend on how many there are.
     """
     now = _flat(options.to_json())
-    then = _flat(recorded)
+    # What a run was not told, because there was no such option yet, it did as is the default now.
+    then = {**_DEFAULTS, **_flat(recorded)}
     for name in sorted(set(now) | set(then)):
         if name in _OF_THE_MACHINE or now.get(name) == then.get(name):
             continue
@@ -171,7 +185,7 @@ def make_options(task: str, data: Path | str, out: Path | str | None = None, **g
     Args:
         task: Such as ``product``.
         data: Where its data lies.
-        out: Folder of the run; None is ``runs/TASK``.
+        out: Folder of the run; None is ``runs/TASK``, or ``runs/TASK-folds``.
         **given: Any other field of `TrainOptions`, or of the task's own options. None counts as not given.
 
     Raises:
@@ -192,11 +206,15 @@ def make_options(task: str, data: Path | str, out: Path | str | None = None, **g
     options = TrainOptions(
         task=task,
         data=Path(data).resolve(),
-        out=Path(out if out is not None else Path("runs") / task).resolve(),
+        out=Path(out if out is not None else _default_out(task, general)).resolve(),
         task_options=task_options,
         **{**defaults, **general},
     )
     return worker.checked(options)
+
+
+def _default_out(task: str, given: dict[str, Any]) -> Path:
+    return Path("runs") / (f"{task}-folds" if given.get("folds") is not None else task)
 
 
 def _with_checkpoints(task: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -277,6 +295,8 @@ _DEFAULTS: dict[str, Any] = {
     "threads": None,
     "num_workers": None,
     "device": "auto",
+    "devices": 1,
+    "local_batchnorm": False,
     "resume": False,
     "overwrite": False,
     "start": None,
@@ -288,6 +308,8 @@ _DEFAULTS: dict[str, Any] = {
     "qat": None,
     "qat_granularity": "per-channel",
     "qat_weight_bits": 8,
+    "folds": None,
+    "fold": None,
 }
 """What the task itself does not say."""
 
@@ -316,6 +338,9 @@ _RANGES: tuple[tuple[str, Any, str], ...] = (
     ("seed", lambda v: 0 <= v < 2**32, "from 0 to 4294967295"),
     ("threads", lambda v: v >= 1, "at least 1"),
     ("num_workers", lambda v: v >= 0, "at least 0"),
+    ("devices", lambda v: v >= 1, "at least 1"),
+    ("folds", lambda v: v >= 2, "at least 2"),
+    ("fold", lambda v: v >= 1, "at least 1"),
     ("distill_temperature", lambda v: v > 0, "a positive number"),
     ("distill_weight", lambda v: 0 <= v <= 1, "from 0 to 1"),
     ("feature_weight", lambda v: v >= 0, "at least 0"),

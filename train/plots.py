@@ -46,7 +46,7 @@ def confusion_matrix_png(matrix: Array, labels: Sequence[str], title: str) -> by
                     column, row, str(matrix[row, column]), ha="center", va="center", color=ink, fontsize=8
                 )
     figure.colorbar(image, ax=axes, fraction=0.046, label="share of the true class")
-    return _png(figure)
+    return png_of(figure)
 
 
 def reliability_png(confidences: Array, right: Array, title: str, bins: int = 10) -> bytes:
@@ -75,7 +75,7 @@ def reliability_png(confidences: Array, right: Array, title: str, bins: int = 10
     upper.legend(loc="upper left", fontsize=8)
     lower.bar(centres, counts[there], 1 / bins, color="lightsteelblue", edgecolor="white")
     lower.set(xlabel="probability of the answer", ylabel="answers")
-    return _png(figure)
+    return png_of(figure)
 
 
 def curves_png(history: Sequence[Mapping[str, Any]], metric: str) -> bytes:
@@ -100,7 +100,7 @@ def curves_png(history: Sequence[Mapping[str, Any]], metric: str) -> bytes:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
-    return _png(figure)
+    return png_of(figure)
 
 
 def precision_recall_png(curves: Mapping[str, tuple[Array, Array]], title: str) -> bytes:
@@ -119,10 +119,11 @@ def precision_recall_png(curves: Mapping[str, tuple[Array, Array]], title: str) 
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02), title=title)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    return _png(figure)
+    return png_of(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def png_of(figure: Figure) -> bytes:
+    """A finished figure as PNG bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight")
     return buffer.getvalue()

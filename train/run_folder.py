@@ -96,6 +96,7 @@ class RunFolder:
             self._require_same_data(data_sha256)
         else:
             self._clear()
+        self.sweep()
         self.last.parent.mkdir(parents=True, exist_ok=True)
         record = {
             "version": RECORD_VERSION,
@@ -105,6 +106,12 @@ class RunFolder:
             "options": options.to_json(),
         }
         atomic_write(self.record, json.dumps(record, indent=2))
+
+    def sweep(self) -> None:
+        """Remove the temporary files of writes that were killed."""
+        for folder in (self.root, self.last.parent):
+            for path in folder.glob(".*.part"):
+                path.unlink(missing_ok=True)
 
     def read_record(self) -> dict[str, Any]:
         """The contents of ``run.json``.

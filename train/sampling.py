@@ -91,6 +91,40 @@ class ClassBatchSampler(EpochSampler):
         return torch.tensor(order)
 
 
+class PartSampler(Sampler[Draw]):
+    """One process's part of what a sampler draws: the batches of all of them together are its batches.
+
+    Of every `size` batches that follow each other, each process takes one. What is left at the end and does
+    not fill one for each is left out; where nothing would remain, it is divided evenly instead.
+
+    Args:
+        sampler: Draws for all of them alike.
+        rank: This process's number, from 0.
+        size: How many there are.
+        batch_size: Items per batch of one process.
+    """
+
+    def __init__(self, sampler: EpochSampler, rank: int, size: int, batch_size: int) -> None:
+        self._sampler = sampler
+        self._rank = rank
+        self._batch_size = min(batch_size, len(sampler) // size)
+        self._rounds = len(sampler) // (size * max(1, self._batch_size))
+        self._size = size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, from 0, whose order the next iteration gives. Lightning calls this."""
+        self._sampler.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return self._rounds * self._batch_size
+
+    def __iter__(self) -> Iterator[Draw]:
+        draws = list(self._sampler)
+        for turn in range(self._rounds):
+            start = (turn * self._size + self._rank) * self._batch_size
+            yield from draws[start : start + self._batch_size]
+
+
 def _endless(rows: Tensor, generator: torch.Generator) -> Iterator[int]:
     """All rows in a random order, again and again."""
     while True:

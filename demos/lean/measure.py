@@ -123,7 +123,7 @@ def phases_ms(predictor: Predictor, item: object, seconds: float = 1.0) -> dict[
         begin = time.perf_counter()
         arrays, samples = predictor.prepare([item])
         prepared = time.perf_counter()
-        outputs = predictor.runtime.run(arrays)
+        outputs = predictor.compute(arrays)
         ran = time.perf_counter()
         _ = predictor.finish(outputs, samples)[0].index
         laps.append((begin, prepared, ran, time.perf_counter()))

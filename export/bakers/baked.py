@@ -30,6 +30,24 @@ class Baked(nn.Module):
         return self.head(self.network(*fed) if isinstance(fed, tuple) else self.network(fed))
 
 
+class MethodOf(nn.Module):
+    """One of a network's methods as a module.
+
+    Attributes:
+        network: Whose.
+        method: Its name.
+    """
+
+    def __init__(self, network: nn.Module, method: str) -> None:
+        super().__init__()
+        self.network = network
+        self.method = method
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Call the method."""
+        return getattr(self.network, self.method)(*inputs)
+
+
 class AveragingHead(nn.Module):
     """A head behind which the views of each item are averaged, all items of the first view first."""
 

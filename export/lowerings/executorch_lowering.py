@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from export.bake import bake
-from export.lowering import Lowered, Lowering, Request
-from export.quantization.executorch_routes import Route, take_route
+from export.lowering import Lowered, Lowering, Request, put_together
+from export.quantization.executorch_routes import take_route
 from export.recipe import ENTROPY, FP32, INT4_WEIGHTS, INT8, INT8_DYNAMIC, PERCENTILE
-from runtimes import Dim, EdgewrightError, EngineError, EngineMissingError, Program, UsageError
+from runtimes import (
+    MAIN_GRAPH,
+    Dim,
+    EdgewrightError,
+    EngineError,
+    EngineMissingError,
+    Program,
+    UsageError,
+)
 from runtimes.errors import first_line
-from runtimes.executorch_runtime import ALL_NODES, DELEGATED_NODES, ExecuTorchRuntime
+from runtimes.executorch_runtime import ALL_NODES, DELEGATED_NODES, FORWARD, ExecuTorchRuntime
 from sdk.artifact import pte_file
-from sdk.spec import Spec
+from sdk.spec import Graph, Spec
 from train.quantizer import quiet
 
 
@@ -43,12 +52,19 @@ class ExecuTorchLowering(Lowering):
     def lower(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
         """See `Lowering.lower`."""
         _require_calibrator(request)
-        module, baked_spec = bake(network, spec)
+        graphs = _graphs(spec)
+        _require_one_shape(graphs, request.precision)
         exir = import_exir()
         with quiet_lowering():
             try:
-                route = take_route(module, baked_spec, request, weight_bits=self._weight_bits)
-                payload, facts = _compile(exir, route, request)
+                routes = {}
+                parts = []
+                for graph in graphs:
+                    module, baked_spec = bake(network, spec.only(graph))
+                    route = take_route(module, baked_spec, request, weight_bits=self._weight_bits)
+                    routes[FORWARD if graph.name == MAIN_GRAPH else graph.name] = route.program
+                    parts.append(Lowered(b"", baked_spec, route.precision, {}, route.calibration))
+                payload, facts = _compile(exir, routes, request)
             except EdgewrightError:
                 raise
             except Exception as error:  # the lowering passes raise whatever they like
@@ -58,31 +74,56 @@ class ExecuTorchLowering(Lowering):
                     expected="a network ExecuTorch can lower",
                     fix="See the message, or export to another runtime.",
                 ) from error
-        first = baked_spec.graph().inputs[0].shape[:1]
-        if any(isinstance(extent, Dim) for extent in first):
-            _require_batch(payload, request.max_batch)
-        bounded = baked_spec.with_max_batch(request.max_batch)
-        return Lowered(payload, bounded, route.precision, facts, route.calibration)
+        whole = put_together(parts, payload)
+        for graph in whole.spec.graphs:
+            if graph.inputs[0].shape and isinstance(graph.inputs[0].shape[0], Dim):
+                _require_batch(payload, graph.name, request.max_batch)
+        bounded = whole.spec.with_max_batch(request.max_batch)
+        if len(graphs) > len(spec.graphs):
+            bounded = replace(bounded, input=spec.input.for_variants())
+        return replace(whole, spec=bounded, facts=facts)
 
 
-def _compile(exir: dict[str, Any], route: Route, request: Request) -> tuple[bytes, dict[str, Any]]:
+def _graphs(spec: Spec) -> list[Graph]:
+    """Every graph, or its variants where this engine cannot leave an axis open."""
+    first, *others = spec.graphs
+    found = list(spec.input.variants(first) or (first,))
+    for graph in others:
+        found += spec.output.variants(graph, spec.input) or (graph,)
+    return found
+
+
+def _compile(
+    exir: dict[str, Any], programs: dict[str, Any], request: Request
+) -> tuple[bytes, dict[str, Any]]:
     edge = exir["lower"](
-        route.program,
+        programs,
         partitioner=[exir["partitioner"]()],
         constant_methods={pte_file.MANIFEST_METHOD: pte_file.reserve(request.manifest_bytes)},
     )
-    delegation = exir["delegation"](edge.exported_program().graph_module)
-    delegated = delegation.num_delegated_nodes
-    nodes = delegated + delegation.num_non_delegated_nodes
+    delegations = [exir["delegation"](edge.exported_program(name).graph_module) for name in programs]
+    delegated = sum(one.num_delegated_nodes for one in delegations)
+    nodes = delegated + sum(one.num_non_delegated_nodes for one in delegations)
     # The counts are known only now; the manager offers no public way to add a constant late (executorch 1.5),
     # and lowering twice would double the time.
     edge._config_methods.update({DELEGATED_NODES: delegated, ALL_NODES: nodes})
     facts = {
         "delegate": "XNNPACK",
         "delegated_fraction": round(delegated / nodes, 4) if nodes else 0.0,
-        "delegated_subgraphs": delegation.num_delegated_subgraphs,
+        "delegated_subgraphs": sum(one.num_delegated_subgraphs for one in delegations),
     }
     return bytes(edge.to_executorch().buffer), facts
+
+
+def _require_one_shape(graphs: list[Graph], precision: str) -> None:
+    """Ranges are measured on one graph; each variant would get other ones."""
+    if precision == INT8 and len(graphs) > 1:
+        raise UsageError(
+            "Option --precision",
+            got=f"int8 for .pte with {len(graphs)} graphs",
+            expected="a network of one graph, or another precision",
+            fix="Use --precision int8-dynamic, or export to onnx.",
+        )
 
 
 def _require_calibrator(request: Request) -> None:
@@ -96,9 +137,9 @@ def _require_calibrator(request: Request) -> None:
         )
 
 
-def _require_batch(payload: bytes, asked: int) -> None:
+def _require_batch(payload: bytes, graph: str, asked: int) -> None:
     """Lowering may narrow a dynamic batch without a word: ask the program itself."""
-    runtime = ExecuTorchRuntime(Program(payload))
+    runtime = ExecuTorchRuntime(Program(payload, graph))
     with runtime:
         (extent, *_) = runtime.inputs[0].shape
     if extent != asked:

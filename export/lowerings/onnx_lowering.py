@@ -8,7 +8,7 @@ from torch import nn
 
 from export.box_suppression import add_suppression
 from export.half import lower_to_half
-from export.lowering import Lowered, Lowering, Request
+from export.lowering import Lowered, Lowering, Request, put_together
 from export.onnx_graph import lower_to_onnx
 from export.quantization.integer_types import cpu_types
 from export.quantization.onnx_dynamic import quantize_dynamic_graph
@@ -16,6 +16,7 @@ from export.quantization.onnx_int8 import lower_int8_for_cpu
 from export.quantization.onnx_precision import node_precisions, weight_types
 from export.quantization.onnx_weights import store_weights_as_int4, store_weights_as_int8
 from export.recipe import FP16, FP32, GRAPH, INT4_WEIGHTS, INT8, INT8_DYNAMIC, INT8_WEIGHTS
+from sdk.artifact import onnx_graphs
 from sdk.spec import Spec
 
 
@@ -27,6 +28,18 @@ class OnnxLowering(Lowering):
 
     def lower(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
         """See `Lowering.lower`. The batch is free: `max_batch` binds only engines that plan ahead."""
+        parts = {graph.name: self.lower_graph(network, spec.only(graph), request) for graph in spec.graphs}
+        payload = onnx_graphs.join({name: part.payload for name, part in parts.items()})
+        return put_together(list(parts.values()), payload)
+
+    def lower_graph(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
+        """One graph as a model of its own.
+
+        Args:
+            network: As for `lower`.
+            spec: Of that graph alone.
+            request: As for `lower`.
+        """
         recipe = request.recipe
         calibration: dict[str, Any] = {}
         details: dict[str, Any] = {}

@@ -23,11 +23,11 @@ class TensorRTGraphLowering(OnnxLowering):
     suffix = "_trt.onnx"
     precisions = (INT8,)
 
-    def lower(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
-        """See `Lowering.lower`. The batch is free; fp32, which the gain is measured against, is `.onnx`."""
+    def lower_graph(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
+        """See `OnnxLowering.lower_graph`. The batch is free; fp32, which the gain is measured against, is `.onnx`."""
         recipe = request.recipe
         if recipe.precision != INT8:
-            return super().lower(network, spec, request)
+            return super().lower_graph(network, spec, request)
         payload, baked_spec, calibration = lower_int8_for_tensorrt(network, spec, recipe, request.calibration)
         record = {
             "requested": recipe.precision,

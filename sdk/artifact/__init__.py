@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from runtimes import MAIN_GRAPH, ArtifactError, Program, entry_for
+from runtimes import ArtifactError, Program, entry_for
 from sdk.artifact.manifest import IMPORTED, MANIFEST_VERSION, NOT_RUN, PROVED, TRAINED, Manifest
 from sdk.artifact.sealed import Parts, damaged, read_bytes, sha256
 from sdk.spec import Spec
@@ -95,26 +95,31 @@ class Artifact:
         """
         return self._bytes().payload
 
-    def program(self, graph: str = MAIN_GRAPH) -> Program:
-        """What a runtime opens for one of the graphs.
+    def program(self, graph: str | None = None) -> Program:
+        """What a runtime opens for one of the graphs: the first, unless another is named.
 
         Raises:
             ArtifactError: As `payload`.
+            SpecError: There is no such graph.
         """
-        return replace(self.program_at(None, graph), data=self._bytes().program)
+        program = self.program_at(None, graph)
+        return replace(program, data=program.read())
 
-    def program_at(self, path: str | None, graph: str) -> Program:
+    def program_at(self, path: str | None, graph: str | None = None) -> Program:
         """One of the graphs for an engine that reads the file at `path`, a verified one, by itself."""
         signature, network = self.spec.graph(graph), self.spec.network
         told = {"name": network.name, "arguments": network.arguments}
-        return Program(b"", graph, signature.inputs, signature.outputs, told, path, self._program_bytes)
+
+        def read() -> bytes:
+            first = signature is self.spec.graph()
+            data: bytes = _format_for(self.path).graph_of(self._bytes().program, signature.name, first)
+            return data
+
+        return Program(b"", signature.name, signature.inputs, signature.outputs, told, path, read)
 
     def let_go(self) -> Artifact:
         """The same without the file's bytes, once an engine has them; they are read again when asked for."""
         return replace(self, parts=None)
-
-    def _program_bytes(self) -> bytes:
-        return self._bytes().program
 
     def _bytes(self) -> Parts:
         if self.parts is not None:

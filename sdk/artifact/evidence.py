@@ -10,6 +10,8 @@ import numpy as np
 
 from runtimes import Array
 
+SHARE = "%"
+"""Unit of metrics that are fractions of 1."""
 WHOLE_VALUES = 4096
 """Arrays of up to so many values are stored whole."""
 LARGEST_VALUES, SPREAD_VALUES = 1024, 1024
@@ -95,17 +97,25 @@ class GoldenSample:
         return b64decode(self.item_base64)
 
 
+def in_words(value: float, unit: str) -> str:
+    """A metric's value for people: shares in percent, all else with four digits and its unit."""
+    return f"{value:.2%}" if unit == SHARE else f"{value:.4g} {unit}".rstrip()
+
+
 @dataclass(frozen=True)
 class Metric:
     """One measured figure of the task.
 
     Attributes:
         name: Such as ``accuracy``.
-        value: In the metric's own unit; rates are fractions of 1.
+        value: In the metric's own unit; shares are fractions of 1.
         low: Lower end of the 95 % interval.
         high: Upper end of the 95 % interval.
         samples: On how many samples it was measured.
         split: Which data, such as ``test``.
+        unit: `SHARE` for fractions of 1, which people read in percent; else the value's own, such as ``kWh``, or
+            nothing.
+        mode: ``max`` or ``min``: where it should go.
     """
 
     name: str
@@ -114,6 +124,42 @@ class Metric:
     high: float
     samples: int
     split: str
+    unit: str = SHARE
+    mode: str = "max"
+
+    @property
+    def text(self) -> str:
+        """The value for people, such as ``92.37%`` or ``1.234 kWh``."""
+        return self._said(self.value)
+
+    @property
+    def interval(self) -> str:
+        """The 95 % interval for people, such as ``91.83% to 92.87%``."""
+        return f"{self._said(self.low)} to {self._said(self.high)}"
+
+    def loss_from(self, before: Metric) -> float:
+        """How much worse this is than `before`; negative where it is better.
+
+        Returns:
+            Points (hundredths) for shares; for other units percent of the value before.
+        """
+        worse = before.value - self.value if self.mode == "max" else self.value - before.value
+        if self.unit == SHARE:
+            return 100 * worse
+        return 100 * worse / max(abs(before.value), np.finfo(np.float64).tiny)
+
+    @property
+    def plotted(self) -> float:
+        """The value in `unit`, for an axis."""
+        return 100 * self.value if self.unit == SHARE else self.value
+
+    @property
+    def loss_unit(self) -> str:
+        """What `loss_from` is counted in."""
+        return "points" if self.unit == SHARE else "%"
+
+    def _said(self, value: float) -> str:
+        return in_words(value, self.unit)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sdk.spec import Spec
 if TYPE_CHECKING:
     from sdk.artifact.evidence import Evidence, GoldenSample
 
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 
 TRAINED = "trained"
 PROVED = "proved"

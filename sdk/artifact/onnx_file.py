@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from runtimes import ArtifactError
 from sdk.artifact.sealed import Parts, damaged, sha256
+from sdk.wire import encoded
 
-_METADATA_PROPS = 0x72  # field 14 of ModelProto, length-delimited
-_KEY, _VALUE = 0x0A, 0x12  # fields 1 and 2 of StringStringEntryProto
+_METADATA_PROPS = 14  # of ModelProto
+_KEY, _VALUE = 1, 2  # of StringStringEntryProto
 _LENGTH_DIGITS = 16
 
 
@@ -64,6 +65,15 @@ def canonical(payload: bytes) -> bytes:
     return payload if parts is None else parts.payload
 
 
+def graph_of(program: bytes, name: str, first: bool) -> bytes:
+    """The model of one of the file's graphs: the file itself for the first, which engines read so."""
+    if first:
+        return program
+    from sdk.artifact.onnx_graphs import model_of  # few artifacts have several
+
+    return model_of(program, name)
+
+
 def _frame(manifest: bytes) -> bytes:
     first = _entry(b"edgewright", manifest)
     length = len(first) + len(_entry(b"edgewright_seal", _seal(0, b"")))
@@ -75,8 +85,7 @@ def _seal(length: int, manifest: bytes) -> bytes:
 
 
 def _entry(key: bytes, value: bytes) -> bytes:
-    body = bytes([_KEY]) + _varint(len(key)) + key + bytes([_VALUE]) + _varint(len(value)) + value
-    return bytes([_METADATA_PROPS]) + _varint(len(body)) + body
+    return encoded(_METADATA_PROPS, encoded(_KEY, key) + encoded(_VALUE, value))
 
 
 def _manifest_of(entry: bytes) -> bytes:
@@ -87,15 +96,6 @@ def _manifest_of(entry: bytes) -> bytes:
     if at + length != len(entry):
         raise ValueError("lengths disagree")
     return entry[at:]
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from threading import Thread
 
 import numpy as np
 
-from runtimes import MAIN_GRAPH, Program, entry_for
+from runtimes import Program, entry_for
 from sdk.artifact import Artifact, onnx_file, read_artifact
 from sdk.artifact.manifest import Manifest
 from sdk.artifact.sealed import damaged
@@ -73,7 +73,7 @@ def opened_artifact(path: str | os.PathLike[str]) -> Iterator[tuple[Artifact, Pr
         descriptor = file.fileno()
         before = _stamp(descriptor)
         artifact = _checked(path, descriptor)
-        program = artifact.program_at(str(_DESCRIPTORS / str(descriptor)), MAIN_GRAPH)
+        program = artifact.program_at(str(_DESCRIPTORS / str(descriptor)))
         yield artifact, program
         if _stamp(descriptor) != before:
             raise damaged(path.name)

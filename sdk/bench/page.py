@@ -101,8 +101,7 @@ def _table(report: BenchReport) -> str:
 def _row(run: BenchRun) -> str:
     style = {MEASURED: "good", VOID: "bad", NOT_RUN: "warn"}[run.status]
     accuracy = run.accuracy
-    accurate = f"{100 * accuracy.value:.1f} %" if accuracy else words.NOTHING
-    sure = f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}" if accuracy else ""
+    accurate, sure = words.accuracy_words(accuracy)
     latency = run.latency
     if latency:
         times = [(quoted(p), interval(p)) for p in (latency.p50, latency.p90, latency.p99)]
@@ -144,20 +143,17 @@ def _cold(runs: Sequence[BenchRun]) -> str:
 
 def _fronts(timed: Sequence[BenchRun]) -> list[str]:
     size = pareto(timed, lambda run: run.size_bytes / 1e6, "size, MB", more_is_better=False)
-    accuracy = pareto(
+    headline = next((run.accuracy for run in timed if run.accuracy), None)
+    accuracy = headline and pareto(
         timed,
-        lambda run: 100 * run.accuracy.value if run.accuracy else None,
-        f"{_metric(timed)}, %",
-        more_is_better=True,
+        lambda run: run.accuracy.plotted if run.accuracy else None,
+        ", ".join(part for part in (headline.name, headline.unit) if part),
+        more_is_better=headline.mode == "max",
     )
     return [
         _section("Latency and size", _FRONT_NOTE, size) if size else "",
         _section("Latency and accuracy", _ACCURACY_NOTE, accuracy) if accuracy else "",
     ]
-
-
-def _metric(timed: Sequence[BenchRun]) -> str:
-    return next((run.accuracy.name for run in timed if run.accuracy), "accuracy")
 
 
 def _layers(report: BenchReport) -> str:

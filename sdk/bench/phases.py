@@ -80,7 +80,7 @@ class PhaseClock:
         begin = clock()
         arrays, samples = predictor.prepare(batch)
         prepared = clock()
-        outputs = predictor.runtime.run(arrays)
+        outputs = predictor.compute(arrays)
         ran = clock()
         predictor.finish(outputs, samples)
         end = clock()

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runtimes.layer_times import LayerTime
+from sdk.artifact import Metric
+from sdk.artifact.evidence import SHARE
 from sdk.bench.figures import ColdStart, Percentile
 from sdk.bench.options import OFFLINE, SERVER, BenchOptions
 from sdk.bench.record import MEASURED, NOT_RUN, BenchReport, BenchRun
@@ -42,6 +44,15 @@ def interval(percentile: Percentile) -> str:
         return NOTHING
     low, high = percentile.low_ms, percentile.high_ms
     return f"{ms(low) if low is not None else '?'} to {ms(high) if high is not None else '?'}"
+
+
+def accuracy_words(metric: Metric | None) -> tuple[str, str]:
+    """The headline metric and its 95 % interval."""
+    if metric is None:
+        return NOTHING, ""
+    if metric.unit != SHARE:
+        return metric.text, metric.interval
+    return f"{100 * metric.value:.1f} %", f"{100 * metric.low:.1f} to {100 * metric.high:.1f}"
 
 
 def ms(value: float) -> str:

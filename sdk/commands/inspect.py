@@ -107,7 +107,7 @@ def _evidence_rows(evidence: Evidence) -> list[tuple[str, str]]:
             )
         )
     rows += [
-        (m.name, f"{m.value:.4f} (95 % interval {m.low:.4f} to {m.high:.4f}, {m.samples} of {m.split})")
+        (m.name, f"{m.text} (95 % interval {m.interval}, {m.samples} of {m.split})")
         for m in evidence.metrics
     ]
     rows += [(name, _brief(value)) for name, value in evidence.facts.items()]

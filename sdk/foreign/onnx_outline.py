@@ -12,7 +12,7 @@ from pathlib import Path
 
 from runtimes import ArtifactError, Dim, TensorInfo
 from sdk.artifact.sealed import damaged
-from sdk.foreign.wire import Field, WireError, fields
+from sdk.wire import Field, WireError, fields
 
 DTYPES = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: "object",

@@ -13,29 +13,44 @@ if TYPE_CHECKING:
     from sdk.results.detections import Detections as Detections
     from sdk.results.embedding import Embedding as Embedding
     from sdk.results.explanation import Explanation as Explanation
+    from sdk.results.forecast import Forecast as Forecast
+    from sdk.results.generated_image import GeneratedImage as GeneratedImage
+    from sdk.results.generated_text import Alternative as Alternative
+    from sdk.results.generated_text import Attention as Attention
+    from sdk.results.generated_text import GeneratedText as GeneratedText
     from sdk.results.segmentation import ClassShare as ClassShare
     from sdk.results.segmentation import Segmentation as Segmentation
 
 __all__ = [
+    "Alternative",
     "Arrays",
+    "Attention",
     "ClassShare",
     "Classification",
     "Detection",
     "Detections",
     "Embedding",
     "Explanation",
+    "Forecast",
+    "GeneratedImage",
+    "GeneratedText",
     "RankedLabel",
     "Segmentation",
 ]
 
 _MODULES = {
+    "Alternative": "generated_text",
     "Arrays": "arrays",
+    "Attention": "generated_text",
     "ClassShare": "segmentation",
     "Classification": "classification",
     "Detection": "detections",
     "Detections": "detections",
     "Embedding": "embedding",
     "Explanation": "explanation",
+    "Forecast": "forecast",
+    "GeneratedImage": "generated_image",
+    "GeneratedText": "generated_text",
     "RankedLabel": "classification",
     "Segmentation": "segmentation",
 }

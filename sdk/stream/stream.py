@@ -102,7 +102,7 @@ class Stream(Iterator[Frame]):
         try:
             entry = self._feed.get()
             ready = entry if isinstance(entry, Ready) else _Preparing(self._predictor)(entry)
-            outputs = self._predictor.runtime.run(ready.arrays)
+            outputs = self._predictor.compute(ready.arrays)
             (result,) = self._predictor.finish(outputs, ready.samples)
         except BaseException:
             self.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.calibration import CalibrationSet, choose_calibration, item_sha256
+from export.calibration import CalibrationSet, choose_calibration
 from runtimes import DataError, UsageError
 from sdk import read_artifact
 from sdk.command import main
@@ -101,13 +101,14 @@ def test_calibration_set_refuses_nan_by_name(spec: Spec) -> None:
         list(batches)
 
 
-def test_item_sha256_tells_contents_not_names(tmp_path: Path) -> None:
+def test_contents_tells_items_not_names(checkpoint: Path, tmp_path: Path) -> None:
+    contents = read_artifact(checkpoint).spec.input.contents
     picture = np.arange(784, dtype=np.uint8).reshape(28, 28)
-    assert item_sha256(picture) == item_sha256(picture.copy())
-    assert item_sha256(picture) != item_sha256(picture.reshape(14, 56))
+    assert contents(picture) == contents(picture.copy())
+    assert contents(picture) != contents(picture.reshape(14, 56))
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(b"same")
-    assert item_sha256(tmp_path / "a.png") == item_sha256(tmp_path / "b.png") == item_sha256(b"same")
+    assert contents(tmp_path / "a.png") == contents(str(tmp_path / "b.png")) == contents(b"same")
 
 
 @pytest.mark.parametrize(

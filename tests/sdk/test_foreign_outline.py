@@ -9,7 +9,7 @@ import pytest
 
 from runtimes import ArtifactError
 from sdk.foreign.onnx_outline import outline_of, read_outline
-from sdk.foreign.wire import WireError, fields
+from sdk.wire import WireError, fields
 from tests.sdk.foreign_models import FLOAT, INT64, STRING, UINT8, colour_classifier, node, write_model
 
 MUTATIONS = 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -54,8 +55,8 @@ class MedicalFolder(ImageFolder):
         own = {name: super(MedicalFolder, self).read(name) for name in self.splits}
         paths = [path for images in own.values() for path in images.items]
         self.rule = patients or likely_rule(root, paths)
-        registry = Patients(root, self.rule)
-        numbers = {name: registry.numbers_of(images.items) for name, images in own.items()}
+        self._registry = Patients(root, self.rule)
+        numbers = {name: self._registry.numbers_of(images.items) for name, images in own.items()}
         require_no_leak(root, {name: (own[name].items, numbers[name]) for name in own})
         if hold_out == "neighbours" and "test" not in own and "val" not in own:
             raise DataError(
@@ -86,6 +87,10 @@ class MedicalFolder(ImageFolder):
             return self._own[split]
         held, train = self._held_out, self._own["train"]
         return train.take(held if split == "val" else np.setdiff1d(np.arange(len(train.targets)), held))
+
+    def patients_of(self, paths: Sequence[Path]) -> Array:
+        """The number of each picture's patient, int64 (N,): the same for the same person."""
+        return self._registry.numbers_of(paths)
 
     @cached_property
     def _held_out(self) -> Array:

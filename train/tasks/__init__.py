@@ -17,6 +17,8 @@ TASKS: dict[str, str] = {
     "detection": "train.tasks.detection:DetectionTask",
     "embedding": "train.tasks.embedding:EmbeddingTask",
     "medical": "train.tasks.medical:MedicalTask",
+    "gan": "train.tasks.gan:GanTask",
+    "forecast": "train.tasks.forecast:ForecastTask",
 }
 
 OTHERS: dict[str, str] = {"own": "train.tasks.own:OwnTask"}
@@ -43,4 +45,7 @@ def task_of(checkpoint: Artifact) -> Task:
     Raises:
         UsageError: There is none of that name here.
     """
-    return get_task(checkpoint.spec.task).as_trained(checkpoint.manifest.evidence.facts)
+    from train.folds import folded_as
+
+    facts = checkpoint.manifest.evidence.facts
+    return folded_as(get_task(checkpoint.spec.task).as_trained(facts), facts)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from runtimes import Array, DataError
 from sdk.artifact import Metric
 from sdk.spec import Spec
@@ -76,6 +78,18 @@ class Splits(NamedTuple):
     train: Split
     val: Split
     proof: Split
+
+
+class Fold(NamedTuple):
+    """One of several divisions of the same data.
+
+    Attributes:
+        at: Which, from 1.
+        of: How many there are.
+    """
+
+    at: int
+    of: int
 
 
 @dataclass(frozen=True)
@@ -148,6 +162,34 @@ class Task(ABC):
             DataError: The data cannot be used, has no such split, or disagrees with the spec.
         """
 
+    def fold_rows(self, data: Path, pool: Split, fold: Fold) -> tuple[Array, Array]:
+        """Which items one fold of a cross-validation learns from, and which it holds out.
+
+        By default every class is divided alike where there are classes, and items are divided at random
+        where there are none. A task whose items depend on one another, as pictures of one patient or
+        hours of one series do, divides them so that nothing of what is held out is in what is learned from.
+
+        Args:
+            data: Where the data lies.
+            pool: Its training items, then its validation items; the test split is not among them.
+            fold: Which, of how many.
+
+        Returns:
+            Rows of `pool` to learn from, and rows held out, int64 each.
+
+        Raises:
+            DataError: There is not enough to divide.
+        """
+        del data
+        from train.fold_division import plain_folds, stratified_folds
+
+        targets = np.asarray(pool.targets) if pool.labels and isinstance(pool.targets, np.ndarray) else None
+        if targets is not None and targets.ndim == 1 and targets.dtype.kind in "iu":
+            chosen = stratified_folds(targets, fold.of, pool.labels)
+        else:
+            chosen = plain_folds(len(pool), fold.of)
+        return np.flatnonzero(chosen != fold.at - 1), np.flatnonzero(chosen == fold.at - 1)
+
     @abstractmethod
     def proof_split(self, data: Path) -> str:
         """What a checkpoint is judged on in the end: ``test`` where the data has one, else ``val``."""
@@ -166,7 +208,7 @@ class Task(ABC):
 
     @abstractmethod
     def plan(self, options: TrainOptions) -> Plan:
-        """Load the data, build the network, and say how it is trained.
+        """Load the data by `load_split`, build the network, and say how it is trained.
 
         Raises:
             DataError: The data cannot be trained on.

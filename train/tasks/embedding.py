@@ -146,9 +146,9 @@ class EmbeddingTask(ProductTask):
         from train.tasks.embedding_plan import make_embedding_plan
 
         start = None if options.start is None else read_checkpoint(options.start, "--from", self.name)
-        source = self.open_source(options.data)
-        train, val = (self._split(source, options.data, name, None) for name in ("train", "val"))
-        proof = self._split(source, options.data, "test", None) if "test" in source.splits else val
+        source = self._source(options.data)
+        train, val = (self.load_split(options.data, name) for name in ("train", "val"))
+        proof = self.load_split(options.data, "test") if "test" in source.splits else val
         for split in (train, val, proof):
             require_pairs(np.asarray(split.targets), f"Split {split.name!r}")
         image_input = self.plan_input(source, options) if start is None else start.spec.input

@@ -14,7 +14,8 @@ import numpy as np
 from runtimes import Array, DataError
 from sdk.artifact import Metric
 from sdk.spec import Spec
-from train.data.labelled_images import ImageSource, LabelledImages, stratified_hold_out
+from train.data.labelled_images import ImageSource, LabelledImages
+from train.data.sources import read_images
 from train.metrics import confusion, figures_by_class, wilson_interval
 from train.options import TrainOptions, require, wrong_pair
 from train.plots import confusion_matrix_png
@@ -25,10 +26,6 @@ from train.tasks.picture_options import PictureOptions, check_start
 
 if TYPE_CHECKING:
     from train.plan import Plan
-
-HELD_OUT_SHARE = 0.1
-HELD_OUT_SEED = 20170825
-"""Fixed, whatever the run's seed: `export` must find the same validation split again."""
 
 COMPACT = "compact_cnn"
 TORCHVISION = (
@@ -71,6 +68,7 @@ class ImageClassificationTask(Task):
     """
 
     held_out_least: ClassVar[int] = 1
+    _opened: tuple[Path, ImageSource] | None = None
 
     metric: ClassVar[str] = "accuracy"
     mode: ClassVar[str] = "max"
@@ -100,11 +98,11 @@ class ImageClassificationTask(Task):
     def load_split(self, data: Path, split: str, spec: Spec | None = None) -> Split:
         """Pictures and class indices of one split; see `Task.load_split`."""
         data = Path(data)
-        return self._split(self.open_source(data), data, split, spec)
+        return self._split(self._source(data), data, split, spec)
 
     def proof_split(self, data: Path) -> str:
         """``test`` where the data has one, else ``val``."""
-        return "test" if "test" in self.open_source(Path(data)).splits else "val"
+        return "test" if "test" in self._source(Path(data)).splits else "val"
 
     def measure(self, results: Sequence[Any], split: Split) -> tuple[Metric, ...]:
         """Accuracy with its Wilson interval."""
@@ -152,14 +150,20 @@ class ImageClassificationTask(Task):
 
         start = None if options.start is None else read_checkpoint(options.start, "--from", self.name)
         spec = None if start is None else start.spec
-        source = self.open_source(options.data)
-        train, val = (self._split(source, options.data, name, spec) for name in ("train", "val"))
-        proof = self._split(source, options.data, "test", spec) if "test" in source.splits else val
+        source = self._source(options.data)
+        train, val = (self.load_split(options.data, name, spec) for name in ("train", "val"))
+        proof = self.load_split(options.data, "test", spec) if "test" in source.splits else val
         image_input = self.plan_input(source, options) if spec is None else spec.input
         return make_image_plan(self.name, image_input, options, Splits(train, val, proof), start)
 
+    def _source(self, data: Path) -> ImageSource:
+        """The data set at `data`, opened once: that reads the header of every picture."""
+        if self._opened is None or self._opened[0] != data:
+            self._opened = data, self.open_source(data)
+        return self._opened[1]
+
     def _split(self, source: ImageSource, data: Path, split: str, spec: Spec | None) -> Split:
-        images = _part(source, data, split, self.held_out_least)
+        images = read_images(source, data, split, self.held_out_least)
         if spec is not None:
             images = _with_labels(images, spec.output.labels, source.names_classes, data)  # type: ignore[attr-defined]
         return Split(split, images.items, images.targets, images.labels, images.sha256())
@@ -168,17 +172,6 @@ class ImageClassificationTask(Task):
 def views_of(own: PictureOptions) -> tuple[str, ...]:
     """What the spec shows the network of each picture."""
     return ("identity", *dict.fromkeys(own.tta))
-
-
-def _part(source: ImageSource, data: Path, split: str, least: int) -> LabelledImages:
-    if split == "test" or (split in source.splits and not (split == "train" and "val" not in source.splits)):
-        if split not in source.splits:
-            raise DataError(f"Data {data.name!r}", got="no test part", expected=f"one of {source.splits}",
-                            fix="Add one, or use its val part.")  # fmt: skip
-        return source.read(split)
-    images = source.read("train")
-    kept, held = stratified_hold_out(images.targets, HELD_OUT_SHARE, HELD_OUT_SEED, least)
-    return images.take(held if split == "val" else kept)
 
 
 def _with_labels(images: LabelledImages, labels: Sequence[str], named: bool, data: Path) -> LabelledImages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +18,12 @@ from sdk.inputs.dicom_decode import FRAMES
 from sdk.outputs.classification import SCORES
 from train.data.medical_folder import HOLD_OUTS, MedicalFolder
 from train.data.patients import RULES
+from train.fold_division import grouped_folds, neighbour_folds
 from train.medical_metrics import ClassRates, mean_rate, rates_by_class
 from train.options import TrainOptions, require
 from train.plots import reliability_png
 from train.start import read_checkpoint
-from train.tasks.base import Report, Split
+from train.tasks.base import Fold, Report, Split
 from train.tasks.image_arguments import add_image_arguments
 from train.tasks.image_classification import (
     COMPACT,
@@ -129,6 +131,16 @@ class MedicalTask(ImageClassificationTask):
         """A folder per class, divided by patient."""
         return MedicalFolder(data, self._patients, self._hold_out, self._positive)
 
+    def fold_rows(self, data: Path, pool: Split, fold: Fold) -> tuple[Array, Array]:
+        """Whole patients are held out; with ``neighbours``, neighbouring pictures of every patient."""
+        source: Any = self._source(data)
+        targets, patients = np.asarray(pool.targets), source.patients_of(pool.items)
+        if self._hold_out == "neighbours":
+            chosen = neighbour_folds(targets, patients, fold.of)
+        else:
+            chosen = grouped_folds(targets, patients, fold.of, pool.labels)
+        return np.flatnonzero(chosen != fold.at - 1), np.flatnonzero(chosen == fold.at - 1)
+
     def plan_input(self, source: Any, options: TrainOptions) -> DicomInput:
         """Letterboxed on black: no picture is cut, and none is squeezed."""
         del source  # nothing of the data decides: its files may come in any size and depth
@@ -166,10 +178,12 @@ class MedicalTask(ImageClassificationTask):
             earlier = start.manifest.evidence.facts.get(FACT, {})
         patients = own.patients or self._patients or earlier.get("patients")
         hold_out = own.hold_out or earlier.get("hold_out") or self._hold_out
-        worker = MedicalTask(patients, hold_out, own.positive)
+        worker = copy.copy(self)
+        worker._patients, worker._hold_out, worker._positive = patients, hold_out, own.positive
+        worker._opened = None
         plan = super(MedicalTask, worker).plan(options)
-        rule = worker.open_source(options.data).rule
-        facts = {**plan.facts, FACT: {"patients": rule, "hold_out": hold_out}}
+        source: Any = worker._source(options.data)
+        facts = {**plan.facts, FACT: {"patients": source.rule, "hold_out": hold_out}}
         if own.temperature == "none":
             facts[FITTED] = None
         return replace(plan, facts=facts)

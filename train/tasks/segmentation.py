@@ -136,11 +136,11 @@ class SegmentationTask(Task):
 
         start = None if options.start is None else read_checkpoint(options.start, "--from", self.name)
         spec = None if start is None else start.spec
-        source = open_masks(options.data)
-        train, val = (_split(source, options.data, name, spec) for name in ("train", "val"))
+        train, val = (self.load_split(options.data, name, spec) for name in ("train", "val"))
         for split in (train, val):
             split.require_truth(options.data, "training")
-        proof = _split(source, options.data, "test", spec) if _judges(source) else val
+        judged = _judges(open_masks(options.data))
+        proof = self.load_split(options.data, "test", spec) if judged else val
         image_input: Any = _plan_input(options) if spec is None else spec.input
         return make_segmentation_plan(self.name, image_input, options, Splits(train, val, proof), start)
 

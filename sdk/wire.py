@@ -1,4 +1,4 @@
-"""Reading protobuf's wire format: fields of a message, without a schema and without copies.
+"""Protobuf's wire format: fields of a message, without a schema and, in reading, without copies.
 
 Enough for looking into models that other tools wrote; every length is checked, so damaged bytes raise
 `WireError` and nothing else. The format: https://protobuf.dev/programming-guides/encoding.
@@ -106,6 +106,23 @@ def fields(message: memoryview) -> Iterator[Field]:
         part = message[at : at + length]
         at += length
         yield Field(number, part if kind == _BYTES else int.from_bytes(part, "little"))
+
+
+def varint(number: int) -> bytes:
+    """A whole number from 0 as it stands in a message."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def encoded(number: int, value: int | bytes | memoryview) -> bytes:
+    """One field: a number as a varint, anything else with its length in front."""
+    if isinstance(value, int):
+        return varint(number << 3 | _VARINT) + varint(value)
+    return b"".join((varint(number << 3 | _BYTES), varint(len(value)), value))
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:

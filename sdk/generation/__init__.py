@@ -1,0 +1,1 @@
+"""Writing text with a language model: the loop, in numpy, over the graphs of any runtime."""
