@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,11 +15,16 @@ from sdk.kinds import InputKind
 from sdk.spec import Spec
 from train.tasks.base import Split, Task
 
+if TYPE_CHECKING:
+    from torch import nn
+
 DEFAULT_SAMPLES = 512
 FEWEST_SAMPLES = 16
 """With fewer, one odd picture decides a range. Sets for detection are often no larger than a few times this:
 their pictures hold many objects each."""
 BATCH = 32
+MOST_CALLS = 64
+"""Kept of a graph that is called again for every token."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,53 @@ class CalibrationSet:
             for name, array in arrays.items():
                 _require_finite(name, array, start)
             yield arrays
+
+
+@dataclass(frozen=True)
+class RecordedSet(CalibrationSet):
+    """What a graph behind the first is fed while the items of a calibration set are predicted.
+
+    Attributes:
+        recorded: Its inputs by name, a call each.
+    """
+
+    recorded: Sequence[dict[str, Array]] = ()
+
+    def batches(self, spec: Spec, size: int = BATCH) -> Iterator[dict[str, Array]]:  # noqa: ARG002
+        """The recorded calls, as they were."""
+        yield from self.recorded
+
+
+def record_calls(calibration: CalibrationSet, network: nn.Module, spec: Spec, graph: str) -> RecordedSet:
+    """Predict a calibration set with a checkpoint's network, and keep some of the calls of one of its graphs.
+
+    Args:
+        calibration: What is predicted.
+        network: In eval mode.
+        spec: Its spec, with all of its graphs.
+        graph: Which of them.
+    """
+    import torch
+
+    from train.batches import graph_caller
+
+    call, kept, count = graph_caller(network, spec), [], 0
+    draw = np.random.default_rng(0)
+
+    def recording(name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        nonlocal count
+        if name == graph:
+            # Every call has the same chance of being kept (Vitter, "Random Sampling with a Reservoir").
+            at = count if count < MOST_CALLS else int(draw.integers(count + 1))
+            if at < MOST_CALLS:
+                kept[at : at + 1] = [{k: array.copy() for k, array in arrays.items()}]
+            count += 1
+        return call(name, arrays)
+
+    with torch.inference_mode():
+        for arrays in calibration.batches(spec):
+            spec.output.run(recording, arrays)
+    return RecordedSet(calibration.split, calibration.items, calibration.sha256, kept)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from export.recipe import FP16, FP32, INT8, Recipe
 from runtimes import UsageError
-from sdk.spec import Spec
+from sdk.spec import Graph, Spec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -77,6 +77,15 @@ class Lowered:
     precision: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+
+
+def request_for(graph: Graph, network: nn.Module, spec: Spec, request: Request) -> Request:
+    """The request with real inputs of one of the graphs: others than the first are fed by those before."""
+    if request.calibration is None or graph is spec.graph():
+        return request
+    from export.calibration import record_calls
+
+    return replace(request, calibration=record_calls(request.calibration, network, spec, graph.name))
 
 
 def put_together(parts: Sequence[Lowered], payload: bytes) -> Lowered:

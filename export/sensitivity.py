@@ -155,11 +155,12 @@ class _Probe:
     def _measure(self, network: nn.Module) -> tuple[Metric, dict[str, Array]]:
         results: list[Any] = []
         parts: list[dict[str, Array]] = []
+        spec = self._spec.measuring()
         network.eval()
         with torch.inference_mode():
             for batch in self._batches:
-                outputs = activated(self._spec, forward_batch(network, self._spec, batch))
-                results += self._spec.output.measuring().read(outputs, batch.samples)
+                outputs = activated(spec, forward_batch(network, spec, batch))
+                results += spec.output.read(outputs, batch.samples)
                 parts.append(outputs)
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return self._task.measure(results, self._split)[0], joined

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from runtimes.base import Dim, TensorInfo
 from runtimes.errors import UsageError
 from runtimes.tensorrt_layers import DTYPE_OF
 
@@ -73,3 +75,38 @@ class BuildOptions:
     def batch(self) -> tuple[int, int]:
         """Best and largest batch of a varying batch axis."""
         return self.opt_batch or 1, self.max_batch or DEFAULT_MAX_BATCH
+
+
+def shape_ranges(inputs: Sequence[TensorInfo], max_batch: int) -> dict[str, ShapeRange]:
+    """Smallest, best and largest shape of every input that has other open axes than the batch, by name.
+
+    Args:
+        inputs: Of one graph.
+        max_batch: Largest extent of an open first axis.
+
+    Raises:
+        UsageError: Another axis has no end.
+    """
+    ranges: dict[str, ShapeRange] = {}
+    for info in inputs:
+        ends = [_ends(info, extent, max_batch if at == 0 else None) for at, extent in enumerate(info.shape)]
+        if any(low != high for low, _, high in ends[1:]):
+            smallest, best, largest = zip(*ends)  # noqa: B905 - every entry has three parts
+            ranges[info.name] = (smallest, best, largest)
+    return ranges
+
+
+def _ends(info: TensorInfo, extent: int | Dim, batch: int | None) -> tuple[int, int, int]:
+    """Smallest, best and largest extent of one axis: a batch is best at 1, all else at its largest."""
+    if isinstance(extent, int):
+        return extent, extent, extent
+    if batch is not None:
+        return extent.min, max(1, extent.min), batch
+    if extent.max is None:
+        raise UsageError(
+            f"Input '{info.name}'",
+            got=f"{info}, an axis without end",
+            expected="a largest extent: TensorRT plans its memory ahead",
+            fix="Export to onnx or pte, or train with an input of fixed size.",
+        )
+    return extent.min, extent.max, extent.max

@@ -14,7 +14,7 @@ from runtimes import MAIN_GRAPH, Array, InputError, Runtime, UsageError
 from sdk.artifact import Artifact, Manifest
 from sdk.artifact.opened import carries_no_contract, opened_artifact
 from sdk.graphs import Graphs, open_graphs
-from sdk.kinds import Sample
+from sdk.kinds import OutputKind, Sample
 from sdk.spec import Spec
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class Predictor:
         """
         _require_some(items)
         kind = self.spec.output.measuring()
-        for outputs, samples in self._run_batches(items):
+        for outputs, samples in self._run_batches(items, kind):
             yield [replace(result, source=None) for result in kind.read(outputs, samples)], outputs
 
     def verify(self) -> Verification:
@@ -344,11 +344,14 @@ class Predictor:
         for outputs, samples in self._run_batches(items):
             yield self.spec.output.read(outputs, samples)
 
-    def _run_batches(self, items: Sequence[Any]) -> Iterator[tuple[dict[str, Array], list[Sample]]]:
-        """Run `items` in batches that the artifact allows."""
+    def _run_batches(
+        self, items: Sequence[Any], kind: OutputKind | None = None
+    ) -> Iterator[tuple[dict[str, Array], list[Sample]]]:
+        """Run `items` in batches that the artifact allows, as the spec's output kind or `kind` does it."""
+        kind = kind or self.spec.output
         for start in range(0, len(items), self._batch_size):
             arrays, samples = self.prepare(items[start : start + self._batch_size])
-            yield self._activated(self.compute(arrays), samples), samples
+            yield self._activated(kind.run(self._graphs, arrays), samples), samples
 
     def _activated(self, outputs: dict[str, Array], samples: Sequence[Sample]) -> dict[str, Array]:
         spec = self.spec

@@ -129,6 +129,10 @@ class Spec:
         """A spec of one of the graphs alone."""
         return replace(self, graphs=(graph,))
 
+    def measuring(self) -> Spec:
+        """The spec that metrics are measured through: see `OutputKind.measuring`."""
+        return replace(self, output=self.output.measuring())
+
     @property
     def batch(self) -> Dim:
         """How many items one call of the main graph takes."""

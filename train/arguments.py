@@ -20,7 +20,10 @@ def add_general_arguments(parser: argparse.ArgumentParser, task: Task) -> None:
     """Add all options but the task's own."""
     parser.add_argument("--data", required=True, type=Path, metavar="PATH", help=task.data_help)
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help=f"folder of the run. Default: runs/{task.name}, or runs/{task.name}-folds"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"folder of the run. Default: runs/{task.name}, with --folds runs/{task.name}-folds",
     )
     parser.add_argument(
         "--model",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from runtimes import MAIN_GRAPH, Array, EdgewrightError
-from sdk.kinds import OutputKind, Sample
+from sdk.kinds import Call, OutputKind, Sample
 from sdk.spec import Graph, Spec
 from train.tasks.base import Split
 
@@ -89,17 +89,22 @@ def forward_batch(network: nn.Module, spec: Spec, batch: SpecBatch) -> dict[str,
     """
     if type(spec.output).run is OutputKind.run:
         return _call(network, spec.graph(), batch.arrays)
+    arrays = {name: tensor.cpu().numpy() for name, tensor in batch.arrays.items()}
+    found = spec.output.run(graph_caller(network, spec), arrays)
+    return {name: torch.from_numpy(array) for name, array in found.items()}
+
+
+def graph_caller(network: nn.Module, spec: Spec) -> Call:
+    """What `OutputKind.run` calls, for a network that is not an artifact yet: its graphs are its methods."""
     device = next(network.parameters()).device
 
     def call(name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        graph = spec.graph(name)
         # Torch may not write to what numpy may not either.
         tensors = {k: torch.from_numpy(a if a.flags.writeable else a.copy()) for k, a in arrays.items()}
-        found = _call(network, graph, {name: tensor.to(device) for name, tensor in tensors.items()})
-        return {name: out.detach().cpu().numpy() for name, out in found.items()}
+        found = _call(network, spec.graph(name), {k: tensor.to(device) for k, tensor in tensors.items()})
+        return {k: out.detach().cpu().numpy() for k, out in found.items()}
 
-    arrays = {name: tensor.cpu().numpy() for name, tensor in batch.arrays.items()}
-    return {name: torch.from_numpy(array) for name, array in spec.output.run(call, arrays).items()}
+    return call
 
 
 def _call(network: nn.Module, graph: Graph, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -122,8 +127,9 @@ def predict_split(
 ) -> list[Any]:
     """A result per item of a split, through the spec, in 32 bit, with the network in eval mode."""
     results: list[Any] = []
+    spec = spec.measuring()
     for batch, outputs in _run(network, spec, split, batch_size, num_workers):
-        results += spec.output.measuring().read(activated(spec, outputs), batch.samples)
+        results += spec.output.read(activated(spec, outputs), batch.samples)
     return results
 
 

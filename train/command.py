@@ -15,15 +15,18 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtimes import EdgewrightError, UsageError
 from train.arguments import add_general_arguments
 from train.tasks import TASKS, get_task
 
 if TYPE_CHECKING:
     from train.cross_validation import CrossValidation
     from train.loop import TrainResult
+    from train.options import TrainOptions
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,12 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and print what was measured."""
-    from train.options import make_options
-
-    given = {key: value for key, value in vars(args).items() if key != "list_models"}
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-    options = make_options(given.pop("task"), given.pop("data"), given.pop("out"), **given)
-
+    options = _options(args)
     if options.folds is not None:
         from train.cross_validation import cross_validate
 
@@ -59,8 +57,32 @@ def run(args: argparse.Namespace) -> int:
 
     from train.loop import train
 
-    _print_result(train(options, say=_say))
+    result = train(options, say=_say)
+    if _is_first():
+        _print_result(result)
     return 0
+
+
+def _options(args: argparse.Namespace) -> TrainOptions:
+    """What was asked for. Of several processes that torchrun started, the first one says what is wrong."""
+    from train.options import make_options
+
+    given = {key: value for key, value in vars(args).items() if key != "list_models"}
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    try:
+        options = make_options(given.pop("task"), given.pop("data"), given.pop("out"), **given)
+        if options.folds is not None and os.environ.get("WORLD_SIZE", "1") != "1":
+            raise UsageError("Option --folds", got="it under torchrun", expected="one process",
+                             fix="Use --devices for each fold's processes.")  # fmt: skip
+    except EdgewrightError as error:
+        if _is_first():
+            raise
+        raise SystemExit(error.exit_code) from error
+    return options
+
+
+def _is_first() -> bool:
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _say(line: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from runtimes import DataError, UsageError
 from sdk.artifact import Metric
-from sdk.artifact.evidence import SHARE, in_words
+from sdk.artifact.evidence import in_words
 from sdk.atomic_write import atomic_write
 from sdk.codec import from_json
 from train.folds import task_for
@@ -141,8 +141,7 @@ def spreads_of(folds: Sequence[FoldResult]) -> tuple[Spread, ...]:
     found = []
     for name in folds[0].held_out:
         values = [one.held_out.get(name, math.nan) for one in folds]
-        # Figures that are no metric of the proof split have no unit: they are shown as they are.
-        found.append(_spread(name, "val", units.get(name, SHARE), values))
+        found.append(_spread(name, "val", units.get(name, ""), values))
     for metric in folds[0].proof:
         if metric.split == "val":
             continue

@@ -17,21 +17,16 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 
-from runtimes import DeviceError, EdgewrightError, UsageError
+from runtimes import EdgewrightError, UsageError
+from train.processes import LOCAL_RANK, LOCAL_SIZE, MEETING, RANK, SIZE, LostContactError
 from train.tasks.base import Split
 
-RANK, SIZE, LOCAL_RANK, LOCAL_SIZE = "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"
-"""Environment variables by which `torchrun`, and `train.processes`, tell a process who it is."""
 PATIENCE = timedelta(hours=2)
 """How long a process waits for the others: longer than the first one needs to judge a large test split. One
 that dies is noticed at once."""
 _LOST = ("gloo", "nccl", "connection", "peer", "socket", "timed out")
 
 T = TypeVar("T")
-
-
-class LostContactError(DeviceError):
-    """Another process of the run is gone. What ended it is said there."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +150,7 @@ def joined(world: World, accelerator: str) -> Iterator[World]:
     """Connect the processes of a world for the with-block.
 
     Args:
-        world: Its first process listens at ``MASTER_ADDR`` and ``MASTER_PORT``.
+        world: They meet as the environment says: at a file, or where torchrun listens.
         accelerator: ``cpu`` (gloo) or ``gpu`` (NCCL, with gloo for what is not on the GPU).
 
     Raises:
@@ -169,7 +164,14 @@ def joined(world: World, accelerator: str) -> Iterator[World]:
     try:
         backend = "gloo" if accelerator == "cpu" else "cpu:gloo,cuda:nccl"
         if not dist.is_initialized():
-            dist.init_process_group(backend, rank=world.rank, world_size=world.size, timeout=PATIENCE)
+            file = os.environ.get(MEETING)
+            dist.init_process_group(
+                backend,
+                None if file is None else f"file://{file}",
+                rank=world.rank,
+                world_size=world.size,
+                timeout=PATIENCE,
+            )
         yield world
     except RuntimeError as error:
         # torch has no class for a peer that is gone: gloo raises RuntimeError itself, NCCL DistBackendError.

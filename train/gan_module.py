@@ -137,7 +137,14 @@ class GanModule(TaskModule):
 
     def _log(self, name: str, value: Tensor) -> None:
         count = self._options.batch_size
-        self.log(f"train_{name}", value.detach(), on_step=False, on_epoch=True, batch_size=count)
+        self.log(
+            f"train_{name}",
+            value.detach(),
+            on_step=False,
+            on_epoch=True,
+            batch_size=count,
+            sync_dist=self._world.size > 1,
+        )
 
     def _grid(self) -> bytes:
         """The generator's pictures of the first `GRID` seeds."""

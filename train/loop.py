@@ -81,9 +81,13 @@ def train(
     Raises:
         UsageError: Options that cannot be honoured, or a folder that must not be written to.
         DataError: Data that cannot be trained on.
-        DeviceError: The GPU that was asked for is not there.
+        DeviceError: The GPU that was asked for is not there, or one of several processes was killed.
     """
     world = World.of_environment()
+    many = max(world.size, options.devices)
+    if watch is not None and many > 1:
+        raise UsageError("Option --devices", got=f"{many} in a search", expected="one process per trial",
+                         fix="Leave it out; several searches may share a study.")  # fmt: skip
     if world.size == 1 and options.devices > 1:
         RunFolder(options.out).require_free(options)
         _accelerator(options)
@@ -129,7 +133,7 @@ def _train(
     if say is not None:
         say(_describe(run))
     with _quiet_lightning():
-        history, best = _fit(run, world, accelerator, say, bar and say is not None, watch)
+        history, best = _fit(run, world, accelerator, say, bar=bar and say is not None, watch=watch)
     return world.by_first(lambda: _finish(run, history, best))
 
 
@@ -165,7 +169,7 @@ def _as_many_as(world: World, options: TrainOptions) -> TrainOptions:
 
 
 def _fit(
-    run: Run, world: World, accelerator: str, say: Say | None, bar: bool, watch: Watch | None
+    run: Run, world: World, accelerator: str, say: Say | None, *, bar: bool, watch: Watch | None
 ) -> tuple[History, EpochCheckpoint]:
     options, folder, metric = run.options, run.folder, run.task.metric
     bars = progress_callbacks(bar)
@@ -175,7 +179,7 @@ def _fit(
     module = (run.plan.module or TaskModule)(run.task, run.plan, options, workers)
     watching = [] if watch is None else [EpochWatch(history, watch)]
     callbacks = [*_keep_zeros(run), history, *_early_stopping(run), best, *bars, *watching]
-    trainer = _trainer(run, world, accelerator, callbacks)
+    trainer = _trainer(run, world, accelerator, callbacks, steps=module.automatic_optimization)
     resumable = options.resume and world.by_first(folder.last.is_file)
     if options.resume and not resumable and say is not None:
         say("no epoch of this run was finished: it starts from the beginning")
@@ -187,7 +191,10 @@ def _fit(
     return history, best
 
 
-def _trainer(run: Run, world: World, accelerator: str, callbacks: list[Callback]) -> lightning.Trainer:
+def _trainer(
+    run: Run, world: World, accelerator: str, callbacks: list[Callback], *, steps: bool
+) -> lightning.Trainer:
+    """Lightning's trainer; where `steps` is off, the module accumulates and clips for itself."""
     options, folder = run.options, run.folder
     batches = len(run.plan.train_set) // (options.batch_size * world.size)
     return lightning.Trainer(
@@ -197,8 +204,8 @@ def _trainer(run: Run, world: World, accelerator: str, callbacks: list[Callback]
         strategy="auto" if world.size == 1 else DDPStrategy(find_unused_parameters=True),
         max_epochs=options.epochs,
         precision=_PRECISIONS[options.precision],  # type: ignore[arg-type]
-        accumulate_grad_batches=options.accumulate,
-        gradient_clip_val=options.clip_norm if options.clip_norm is not None else options.clip_value,
+        accumulate_grad_batches=options.accumulate if steps else 1,
+        gradient_clip_val=(options.clip_norm or options.clip_value) if steps else None,
         gradient_clip_algorithm="value" if options.clip_value is not None else "norm",
         callbacks=callbacks,
         logger=TensorBoardLogger(folder.root, name="", version=folder.logs.name),

@@ -103,7 +103,7 @@ class TaskModule(lightning.LightningModule):
 
     def validation_step(self, batch: Any, _index: int) -> None:
         """Collect what the spec reads from the network's answers, in 32 bit as on the device."""
-        batch, spec = require_loaded(batch), self._plan.spec
+        batch, spec = require_loaded(batch), self._plan.spec.measuring()
         with torch.autocast(self.device.type, enabled=False):
             outputs = forward_batch(self.judged, spec, batch)
             if self._plan.validation_loss is not None:
@@ -111,7 +111,7 @@ class TaskModule(lightning.LightningModule):
                 loss = self._plan.validation_loss(outputs, targets)
                 count = len(batch.samples)
                 self.log("val_loss", loss, batch_size=count, sync_dist=self._world.size > 1)
-        self._results += spec.output.measuring().read(activated(spec, outputs), batch.samples)
+        self._results += spec.output.read(activated(spec, outputs), batch.samples)
 
     def on_validation_epoch_end(self) -> None:
         """Judge the epoch."""

@@ -16,7 +16,7 @@ def make_optimizer(options: TrainOptions, groups: Sequence[ParameterGroup]) -> O
     """The optimiser that the options name.
 
     Weight decay acts on weights of two or more axes only: pulling biases and normalisation scales to zero
-    costs accuracy and gains nothing (He et al. 2019, "Bag of Tricks", section 3.1).
+    costs accuracy and gains nothing (He et al. 2019, "Bag of Tricks", section 3.1). A group may say otherwise.
 
     Args:
         options: Names the optimiser, learning rate, decay and momentum.
@@ -37,7 +37,8 @@ def make_optimizer(options: TrainOptions, groups: Sequence[ParameterGroup]) -> O
 
 def _split_decay(group: ParameterGroup, options: TrainOptions) -> list[dict[str, Any]]:
     lr = options.lr * group.lr_scale
-    decayed = [parameter for parameter in group.parameters if parameter.ndim > 1]
-    spared: list[nn.Parameter] = [parameter for parameter in group.parameters if parameter.ndim <= 1]
+    least = 0 if group.decay_all else 2
+    decayed = [parameter for parameter in group.parameters if parameter.ndim >= least]
+    spared: list[nn.Parameter] = [parameter for parameter in group.parameters if parameter.ndim < least]
     both = ((decayed, options.weight_decay), (spared, 0.0))
     return [{"params": params, "lr": lr, "weight_decay": decay} for params, decay in both if params]

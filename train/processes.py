@@ -17,16 +17,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from runtimes import DeviceError, EdgewrightError
 
-LOCAL_ADDRESS = "127.0.0.1"
+RANK, SIZE, LOCAL_RANK, LOCAL_SIZE = "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"
+"""Environment variables by which `torchrun` too tells a process who it is."""
+MEETING = "EDGEWRIGHT_MEETING"
+"""Names the file by which processes of one machine find each other; under `torchrun` they meet at a port."""
 GRACE_S = 5.0
 """For a process to end by itself when another has failed, and again after it was asked to."""
 
 _SAY, _DONE, _FAILED, _CRASHED = "say", "done", "failed", "crashed"
 _INTERRUPTED = 130
+
+
+class LostContactError(DeviceError):
+    """Another process of the run is gone. What ended it is said there."""
+
 
 Say = Callable[[str], None]
 Work = Callable[..., Any]
@@ -63,13 +73,13 @@ class _Seat:
     Attributes:
         rank: Its number, from 0.
         count: Of how many.
-        port: Where they meet, on this machine.
+        meeting: File by which they find each other.
         talks: Whether somebody listens to it.
     """
 
     rank: int
     count: int
-    port: int
+    meeting: Path
     talks: bool
 
 
@@ -92,18 +102,18 @@ def run_in_processes(count: int, work: Work, arguments: Sequence[Any], say: Say 
         KeyboardInterrupt: This process was interrupted; the others have ended.
         RuntimeError: One failed in a way that is nobody's mistake but ours; its traceback is the message.
     """
-    from torch.distributed import TCPStore
-
-    store = TCPStore(LOCAL_ADDRESS, 0, is_master=True, wait_for_workers=False)
-    talks = say is not None
-    seats = [_Seat(rank, count, store.port, talks and rank == 0) for rank in range(count)]
-    processes = [_start(seat, work, tuple(arguments)) for seat in seats]
-    try:
-        _follow(processes, say)
-        if any(process.ended_badly for process in processes):
-            _await_end(processes, GRACE_S)
-    finally:
-        _stop(processes)
+    processes: list[_Process] = []
+    with TemporaryDirectory(prefix="edgewright-") as folder:
+        meeting = Path(folder) / "meeting"
+        try:
+            for rank in range(count):
+                seat = _Seat(rank, count, meeting, talks=say is not None and rank == 0)
+                processes.append(_start(seat, work, tuple(arguments)))
+            _follow(processes, say)
+            if any(process.ended_badly for process in processes):
+                _await_end(processes, GRACE_S)
+        finally:
+            _stop(processes)
     _drain(processes, say)
     return _result(processes)
 
@@ -163,8 +173,6 @@ def _stop(processes: list[_Process]) -> None:
 
 def _result(processes: list[_Process]) -> Any:
     """The first one's result, or the error that explains best why there is none."""
-    from train.distributed import LostContactError
-
     answers = [process.answer for process in processes if process.answer is not None]
     errors = [contents for kind, contents in answers if kind == _FAILED]
     for error in errors:
@@ -241,18 +249,13 @@ def _work(seat: _Seat, channel: Connection, work: Work, arguments: tuple[Any, ..
 
 
 def _environment(seat: _Seat) -> dict[str, str]:
-    from train.distributed import LOCAL_RANK, LOCAL_SIZE, RANK, SIZE
-
     loopback = [name for _, name in socket.if_nameindex() if name.startswith("lo")]
     return {
         RANK: str(seat.rank),
         LOCAL_RANK: str(seat.rank),
         SIZE: str(seat.count),
         LOCAL_SIZE: str(seat.count),
-        "MASTER_ADDR": LOCAL_ADDRESS,
-        "MASTER_PORT": str(seat.port),
-        # The parent serves the port, which so was free when it was taken. `torchrun` does the same.
-        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        MEETING: str(seat.meeting),
         # Else every process would say on stderr that a network uses all of its weights.
         "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR"),
         # Otherwise gloo asks for the machine's name, which not every machine can resolve.

@@ -46,6 +46,11 @@ class RunFolder:
         return self.root / "logs"
 
     @property
+    def samples(self) -> Path:
+        """Pictures that a generator drew after each epoch."""
+        return self.root / "samples"
+
+    @property
     def metrics(self) -> Path:
         """Figures of the finished run."""
         return self.root / "metrics.json"
@@ -158,7 +163,7 @@ class RunFolder:
         """Remove what a run writes, and nothing else."""
         if not self.record.is_file():
             return
-        for folder in (self.best.parent, self.logs):
+        for folder in (self.best.parent, self.logs, self.samples):
             shutil.rmtree(folder, ignore_errors=True)
         for pattern in ("*.safetensors", "*.png", "metrics.json"):
             for path in self.root.glob(pattern):

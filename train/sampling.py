@@ -19,6 +19,10 @@ from torch.utils.data import Sampler
 from runtimes import Array
 
 
+_LENGTH_POOL = 50
+"""Batches that are put in order of length together: with more, little is gained; with fewer, more is padded."""
+
+
 class Draw(NamedTuple):
     """One item of an epoch: its index in the data, and the seed of its augmentation."""
 
@@ -89,6 +93,36 @@ class ClassBatchSampler(EpochSampler):
             for slot in range(size):
                 order.append(next(streams[chosen[slot % len(chosen)]]))
         return torch.tensor(order)
+
+
+class LengthSampler(EpochSampler):
+    """Items of about one length share a batch, so that little of it is padding; which ones, chance decides.
+
+    The epoch's items are drawn as ever. Within every `_LENGTH_POOL` batches they are put in order of length,
+    cut into batches, and these are shuffled.
+
+    Args:
+        lengths: Of each item, int64 (N,).
+        seed: Of the run.
+        batch_size: Items per batch.
+        weights: As for `EpochSampler`.
+    """
+
+    def __init__(self, lengths: Array, seed: int, batch_size: int, weights: Array | None = None) -> None:
+        super().__init__(len(lengths), seed, weights)
+        self._lengths = torch.from_numpy(lengths)
+        self._batch_size = batch_size
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        batches: list[Tensor] = []
+        for pool in super()._order(generator).split(_LENGTH_POOL * self._batch_size):
+            rising = pool[torch.argsort(self._lengths[pool], stable=True)]
+            batches += rising.split(self._batch_size)
+        # A short last batch stays last: in front of others it would move where they begin.
+        full = [batch for batch in batches if len(batch) == self._batch_size]
+        short = [batch for batch in batches if len(batch) < self._batch_size]
+        turns = torch.randperm(len(full), generator=generator).tolist()
+        return torch.cat([full[turn] for turn in turns] + short)
 
 
 class PartSampler(Sampler[Draw]):

@@ -8,7 +8,7 @@ from torch import nn
 
 from export.box_suppression import add_suppression
 from export.half import lower_to_half
-from export.lowering import Lowered, Lowering, Request, put_together
+from export.lowering import Lowered, Lowering, Request, put_together, request_for
 from export.onnx_graph import lower_to_onnx
 from export.quantization.integer_types import cpu_types
 from export.quantization.onnx_dynamic import quantize_dynamic_graph
@@ -28,7 +28,12 @@ class OnnxLowering(Lowering):
 
     def lower(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
         """See `Lowering.lower`. The batch is free: `max_batch` binds only engines that plan ahead."""
-        parts = {graph.name: self.lower_graph(network, spec.only(graph), request) for graph in spec.graphs}
+        parts = {
+            graph.name: self.lower_graph(
+                network, spec.only(graph), request_for(graph, network, spec, request)
+            )
+            for graph in spec.graphs
+        }
         payload = onnx_graphs.join({name: part.payload for name, part in parts.items()})
         return put_together(list(parts.values()), payload)
 

@@ -24,7 +24,7 @@ class TensorRTGraphLowering(OnnxLowering):
     precisions = (INT8,)
 
     def lower_graph(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
-        """See `OnnxLowering.lower_graph`. The batch is free; fp32, which the gain is measured against, is `.onnx`."""
+        """See `OnnxLowering.lower_graph`. In fp32, which the gain is measured against, it is `.onnx`."""
         recipe = request.recipe
         if recipe.precision != INT8:
             return super().lower_graph(network, spec, request)

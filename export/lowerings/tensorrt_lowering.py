@@ -6,12 +6,11 @@ from typing import Any
 
 from torch import nn
 
-from export.lowering import FP16, FP32, INT8, Lowered, Lowering, Request, put_together
-from runtimes import Dim, TensorInfo, UsageError
+from export.lowering import FP16, FP32, INT8, Lowered, Lowering, Request, put_together, request_for
 from runtimes.cuda_memory import gpu_count
 from runtimes.tensorrt_build_process import build_in_subprocess
 from runtimes.tensorrt_builder import choose_package
-from runtimes.tensorrt_options import BuildOptions, ShapeRange
+from runtimes.tensorrt_options import BuildOptions, shape_ranges
 from sdk.artifact import engine_file
 from sdk.spec import Spec
 
@@ -29,14 +28,17 @@ class TensorRTLowering(Lowering):
 
     def lower(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
         """See `Lowering.lower`. Precision is written into the graph, which TensorRT builds as it is typed."""
-        parts = {graph.name: _lower_graph(network, spec.only(graph), request) for graph in spec.graphs}
+        parts = {
+            graph.name: _lower_graph(network, spec.only(graph), request_for(graph, network, spec, request))
+            for graph in spec.graphs
+        }
         plans = engine_file.join_plans({name: part.payload for name, part in parts.items()})
         return put_together(list(parts.values()), plans)
 
 
 def _lower_graph(network: nn.Module, spec: Spec, request: Request) -> Lowered:
     onnx_bytes, baked_spec, record, calibration = _graph(network, spec, request)
-    shapes = _ranges(baked_spec, request.max_batch)
+    shapes = shape_ranges(baked_spec.graph().inputs, request.max_batch)
     kept = tuple(record.get("kept_nodes", ()))
     built = build_in_subprocess(
         onnx_bytes, BuildOptions(request.precision, request.max_batch, shapes=shapes, kept=kept)
@@ -48,37 +50,6 @@ def _lower_graph(network: nn.Module, spec: Spec, request: Request) -> Lowered:
     }
     bounded = baked_spec.with_max_batch(built.max_batch)
     return Lowered(built.plan, bounded, {**record, **built.precision_record()}, facts, calibration)
-
-
-def _ranges(spec: Spec, max_batch: int) -> dict[str, ShapeRange]:
-    """Smallest, best and largest shape of every input that has other open axes than the batch.
-
-    Raises:
-        UsageError: One of them has no end.
-    """
-    ranges = {}
-    for info in spec.graph().inputs:
-        ends = [_ends(info, extent, max_batch if at == 0 else None) for at, extent in enumerate(info.shape)]
-        if any(low != high for low, _, high in ends[1:]):
-            smallest, best, largest = zip(*ends, strict=True)
-            ranges[info.name] = (smallest, best, largest)
-    return ranges
-
-
-def _ends(info: TensorInfo, extent: int | Dim, batch: int | None) -> tuple[int, int, int]:
-    """Smallest, best and largest extent of one axis: a batch is best at 1, all else at its largest."""
-    if isinstance(extent, int):
-        return extent, extent, extent
-    if batch is not None:
-        return extent.min, max(1, extent.min), batch
-    if extent.max is None:
-        raise UsageError(
-            f"Input '{info.name}'",
-            got=f"{info}, an axis without end",
-            expected="a largest extent: TensorRT plans its memory ahead",
-            fix="Export to onnx or pte, or train with an input of fixed size.",
-        )
-    return extent.min, extent.max, extent.max
 
 
 def _graph(

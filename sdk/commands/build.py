@@ -118,7 +118,7 @@ def _built(
     model: Artifact, options: BuildOptions, cache: EngineCache | None
 ) -> tuple[BuiltEngine, Manifest, Verification | None, bool]:
     """A proved engine, its manifest, the replay, and whether it came from the cache."""
-    from runtimes.tensorrt_build_process import build_in_subprocess
+    from sdk.engine_build import build_graphs
 
     key = engine_key(model.manifest.payload_sha256, options) if cache else None
     stored = cache.load(key) if cache and key else None
@@ -131,7 +131,7 @@ def _built(
             # The key does not hold everything: a new driver can refuse what an older one took.
             cache.drop(key)
             cache.notes.append(f"The stored engine is refused here now ({error.got}) and is built again.")
-    built = build_in_subprocess(model.payload, options)
+    built = build_graphs(model, options)
     manifest, replay = _proved(built, _manifest(model, built))
     if cache and key:
         cache.save(key, built)

@@ -62,7 +62,7 @@ def _write_grid(results: list[GeneratedImage], out: Path) -> list[dict[str, Any]
     from sdk.results.picture_grid import grid_png
 
     atomic_write(out, grid_png([result.plot() for result in results]))
-    return [{"file": str(out), **result.to_dict()} for result in results]
+    return [_told(out, result) for result in results]
 
 
 def _write_each(results: list[GeneratedImage], out: Path) -> list[dict[str, Any]]:
@@ -73,8 +73,14 @@ def _write_each(results: list[GeneratedImage], out: Path) -> list[dict[str, Any]
     for at, result in enumerate(results):
         file = out / f"{at:05d}.png"
         atomic_write(file, png_bytes(result.plot()))
-        answers.append({"file": str(file), **result.to_dict()})
+        answers.append(_told(file, result))
     return answers
+
+
+def _told(file: Path, result: GeneratedImage) -> dict[str, Any]:
+    """Where a picture is, and its seed, which `predict` takes; truncated numbers have none."""
+    seed = result.source if isinstance(result.source, int) else None
+    return {"file": str(file), "seed": seed, "size_wh": list(result.size_wh)}
 
 
 def _require_free(out: Path, as_grid: bool, overwrite: bool) -> None:

@@ -45,7 +45,7 @@ class CachedReader:
         keep = self._context - min(room, self._context // 2)
         self._texts = [text[-keep:] for text in texts]
         outputs = self._call(MAIN_GRAPH, padded(self._texts))
-        most = min(self._context - 1, max(map(len, self._texts)) + room)
+        most = min(self._context, max(map(len, self._texts)) + room)
         self._keys, self._values = (_grown(outputs[name], most) for name in (KEYS, VALUES))
         last = np.array([len(text) - 1 for text in self._texts])
         return outputs[LOGITS][np.arange(len(last)), last]
@@ -83,11 +83,11 @@ class CachedReader:
     def _make_room(self, row: int) -> None:
         """Let the buffers grow; where they are as long as the context, forget half of one text."""
         length = self._keys.shape[1]
-        if length < self._context - 1:
-            most = min(self._context - 1, 2 * length)
+        if length < self._context:
+            most = min(self._context, 2 * length)
             self._keys, self._values = _grown(self._keys, most), _grown(self._values, most)
             return
-        self._texts[row] = self._texts[row][-max(1, self._context // 2) :]
+        self._texts[row] = self._texts[row][-(self._context // 2) :]
         outputs = self._call(MAIN_GRAPH, padded([self._texts[row]]))
         kept = len(self._texts[row])
         self._keys[row, :kept], self._values[row, :kept] = outputs[KEYS][0], outputs[VALUES][0]

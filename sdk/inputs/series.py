@@ -124,9 +124,13 @@ class SeriesInput(InputKind):
 
     def future_array(self, table: Table) -> Array:
         """float32 (horizon, columns) of a table of the horizon's rows."""
-        ahead = (np.arange(1, self.horizon + 1, dtype=np.float32) / self.horizon)[:, None]
         known = self.values(table, self.known)
-        return np.concatenate([ahead, known, calendar_features(table.times, self.calendar)], axis=1)
+        return np.concatenate([self.ahead(), known, calendar_features(table.times, self.calendar)], axis=1)
+
+    def ahead(self) -> Array:
+        """The column `AHEAD`: float32 (horizon, 1), from above 0 to 1."""
+        rows = np.arange(1, self.horizon + 1, dtype=np.float32)
+        return (rows / np.float32(self.horizon))[:, None]
 
     def values(self, table: Table, names: Sequence[str]) -> Array:
         """Columns as float32 (rows, names)."""

@@ -97,7 +97,7 @@ def step_seconds(table: Table) -> int:
     step = int(values[counts.argmax()]) if len(values) else 0
     if step < 1:
         raise InputError("Series", got=f"{len(table)} rows, mostly {step} s apart",
-                         expected="rows in the order of time", fix="Sort them, one row for each time.")  # fmt: skip
+                         expected="rows in order of time", fix="Sort them, one row a time.")  # fmt: skip
     return step
 
 
@@ -133,7 +133,7 @@ def _require_order(table: Table, step_s: int) -> None:
                   "Sort the rows by time.")  # fmt: skip
     if (steps == 0).any():
         raise _at(table, int((steps == 0).argmax()) + 1, "a time that is there twice", "each time once",
-                  "Keep one row of each time (a clock with summer time repeats an hour: use UTC).")  # fmt: skip
+                  "Keep one row of each time (summer time repeats an hour: use UTC).")  # fmt: skip
     if (steps % step_s).any():
         at = int((steps % step_s != 0).argmax())
         raise _at(table, at + 1, f"a row {steps[at]} s after the one above", f"multiples of {step_s} s",
@@ -166,7 +166,8 @@ def _filled(table: Table, name: str, known: int, fill_rows: int) -> Array:
     if holes[0] or length.max() > fill_rows:
         at = 0 if holes[0] else int((length > fill_rows).argmax())
         got = f"no number in {name!r}" + (f" for {fill_rows + 1} rows" if fill_rows and not holes[0] else "")
-        raise _at(table, at, got, "a number in every row" if not fill_rows else f"holes of at most {fill_rows}",
+        expected = f"holes of at most {fill_rows}" if fill_rows else "a number in every row"
+        raise _at(table, at, got, expected,
                   "Fill the hole, or train with a larger --fill.")  # fmt: skip
     filled: Array = values[source]
     return filled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,8 +13,14 @@ from sdk.inputs.text_files import decode_text
 from sdk.inputs.tokenizer import describe_tokenizer, open_tokenizer
 from sdk.kinds import InputKind, Sample
 
+if TYPE_CHECKING:
+    from sdk.spec import Graph
+
 INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS = "input_ids", "attention_mask", "token_type_ids"
 TENSORS = (INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS)
+OFFSETS = "offsets"
+"""Where in the text each token stands: an array of a sample that no graph takes, int64 (T, 2), for results
+that say what was read."""
 SIDES = ("right", "left")
 
 
@@ -108,7 +114,9 @@ class TextInput(InputKind):
             TOKEN_TYPE_IDS: np.array(encoding.type_ids, np.int64),
         }
         cut = len(text) < len(whole) or bool(encoding.overflowing)
-        return Sample({name: given[name] for name in self.inputs}, text, {"tokens": len(ids), "cut": cut})
+        arrays = {name: given[name] for name in self.inputs}
+        arrays[OFFSETS] = np.array(encoding.offsets, np.int64)
+        return Sample(arrays, text, {"tokens": len(ids), "cut": cut})
 
     def batch(self, samples: Sequence[Sample], baked: Collection[str]) -> dict[str, Array]:  # noqa: ARG002
         """int64 (N, T) per graph input, padded to the longest text or to the next of `lengths`."""
@@ -135,9 +143,20 @@ class TextInput(InputKind):
         """The text in UTF-8."""
         return str(source).encode()
 
-    def fixed_to(self, lengths: tuple[int, ...]) -> TextInput:
-        """The same for a graph that takes these lengths only."""
-        return replace(self, lengths=lengths)
+    def variants(self, graph: Graph) -> tuple[Graph, ...]:
+        """`graph` at each of `buckets`."""
+        return tuple(
+            replace(graph, name=f"{graph.name}@{length}", inputs=_fixed(graph.inputs, length))
+            for length in self.buckets
+        )
+
+    def for_variants(self) -> TextInput:
+        """The same for a graph that takes the lengths of `buckets` only."""
+        return replace(self, lengths=self.buckets)
+
+    def contents(self, item: Any) -> bytes:
+        """The text in UTF-8."""
+        return decode_text(item).encode()
 
     def _within_chars(self, text: str) -> str:
         if len(text) <= self.max_chars:
@@ -155,6 +174,10 @@ class TextInput(InputKind):
                 fix="Use the tokenizer that the network was trained with.",
             )
         return tokenizer
+
+
+def _fixed(inputs: tuple[TensorInfo, ...], length: int) -> tuple[TensorInfo, ...]:
+    return tuple(replace(info, shape=(info.shape[0], length, *info.shape[2:])) for info in inputs)
 
 
 def _require(name: str, value: object, holds: bool, expected: str) -> None:

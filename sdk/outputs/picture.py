@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
 from runtimes import Array, EngineError, SpecError
 from sdk.inputs.image import IMAGE
+from sdk.inputs.noise import NoiseInput
 from sdk.kinds import OutputKind, Sample
 from sdk.outputs.map_placing import placing_of
 from sdk.results.generated_image import GeneratedImage
+
+if TYPE_CHECKING:
+    from sdk.predictor import Predictor
 
 PICTURE = "picture"
 """Name of the graph output, baked or not."""
@@ -53,6 +57,25 @@ class PictureOutput(OutputKind):
     def channel_count(self) -> int:
         """3 for colour, 1 for grey."""
         return CHANNELS[self.channels]
+
+    def generate(self, predictor: Predictor, what: Any, **options: Any) -> Any:
+        """Pictures from noise, for artifacts that make them from nothing else.
+
+        Args:
+            predictor: The artifact.
+            what: How many.
+            **options: ``seed`` and ``truncation``; see `NoiseInput.draws`.
+
+        Returns:
+            So many `GeneratedImage`.
+
+        Raises:
+            UsageError: The pictures are made from other pictures, or an option makes no sense.
+        """
+        noise = predictor.spec.input
+        if not isinstance(noise, NoiseInput):
+            return super().generate(predictor, what, **options)
+        return predictor.predict(noise.draws(what, **options))
 
     def activate(self, outputs: Mapping[str, Array], baked: Collection[str]) -> dict[str, Array]:
         """Pictures as levels: uint8 (N, h, w, C).

@@ -99,7 +99,7 @@ def _draw_axes(draw: ImageDraw.ImageDraw, frame: _Frame, forecast: Forecast) -> 
     first, last = frame.rows - len(forecast.times), frame.rows - 1
     foot = _HEIGHT_PX - _STRIP_PX - 8
     draw.line((frame.x(first), _TOP_PX, frame.x(first), foot - 16), fill=_GRID, width=2)
-    draw.text((frame.x(first), foot), str(forecast.times[0]), fill=_INK, font=font, anchor="ms")
+    draw.text((frame.x(first) - 4, foot), str(forecast.times[0]), fill=_INK, font=font, anchor="rs")
     if last > first:
         draw.text((frame.x(last), foot), str(forecast.times[-1]), fill=_INK, font=font, anchor="rs")
 

@@ -15,12 +15,14 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from export.calibration import CalibrationSet
 from export.candidate import lower_candidate
 from export.recipe import Recipe
 from runtimes import ArtifactError, Dim, SpecError, TensorInfo, UsageError, torch_runtime
 from sdk import Predictor
 from sdk.artifact import TRAINED, Artifact, Evidence, Manifest, onnx_file, read_artifact, write_artifact
 from sdk.artifact.manifest import MANIFEST_VERSION
+from sdk.command import main
 from sdk.golden import make_golden_samples
 from sdk.inputs.arrays import ArraysInput
 from sdk.kinds import OUTPUT_KINDS, OutputKind, Sample
@@ -175,6 +177,37 @@ def test_small_precisions_reach_every_graph(
     assert np.abs(result["sums"] - by_hand(roller, items(1))).max() < 0.3
 
 
+def test_static_int8_and_fp16_calibrate_every_graph_on_what_it_is_fed(
+    checkpoint: Artifact, roller: Roller, tmp_path: Path
+) -> None:
+    calibration = CalibrationSet("train", items(32), "")
+    for precision in ("int8", "fp16"):
+        file = lower_candidate(checkpoint, "onnx", Recipe(precision), calibration, tmp_path, max_batch=4)
+        nodes = file.manifest.evidence.precision["nodes"]
+        assert sum(count for kind in nodes.values() for name, count in kind.items() if name != "fp32") >= 2
+        with Predictor(file.path) as predictor:
+            (result,) = predictor.predict(items(1))
+        assert np.abs(result["sums"] - by_hand(roller, items(1))).max() < 0.3
+
+
 def test_static_int8_of_several_graphs_is_refused_for_pte(checkpoint: Artifact, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="int8 for .pte with 2 graphs"):
         lowered(checkpoint, "pte", tmp_path, Recipe("int8"))
+
+
+def test_trt_holds_a_plan_per_graph(checkpoint: Artifact, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed: no builder here")
+    file = lowered(checkpoint, "trt", tmp_path)
+    plans = [file.program(name).data for name in ("main", "step")]
+    assert all(plans) and plans[0] != plans[1]
+    assert file.payload.endswith(plans[1])
+    multiplied = file.manifest.evidence.precision["layers"]["MATRIX_MULTIPLY"]
+    assert multiplied == {"float32": 2}
+
+
+def test_build_makes_an_engine_of_every_graph(checkpoint: Artifact, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx-cu13 is not installed: no builder here")
+    model = lowered(checkpoint, "onnx", tmp_path)
+    assert main(["build", str(model.path), "--no-cache", "--max-batch", "4"]) == 0
+    built = read_artifact(tmp_path / "rolled.trt")
+    assert built.program("main").data != built.program("step").data

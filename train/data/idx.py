@@ -16,7 +16,7 @@ import numpy as np
 
 from runtimes import Array, DataError
 from runtimes.errors import first_line
-from train.data.labelled_images import LabelledImages
+from train.data.labelled_items import LabelledItems
 
 FASHION_LABELS = (
     "T-shirt/top",
@@ -69,7 +69,7 @@ class IdxFolder:
         self.size_wh: tuple[int, int] | None = (images.shape[2], images.shape[1])
         self._labels, self.names_classes = _labels(folder, int(targets.max()) + 1)
 
-    def read(self, split: str) -> LabelledImages:
+    def read(self, split: str) -> LabelledItems:
         """Pictures uint8 (N, H, W) with their classes, in file order."""
         images, targets = self._part(split)
         if int(targets.max()) >= len(self._labels):
@@ -79,7 +79,7 @@ class IdxFolder:
                 expected=f"classes 0 to {len(self._labels) - 1}",
                 fix=f"Name every class in {LABELS_FILE}.",
             )
-        return LabelledImages(images, targets, self._labels, lambda at: images[at].tobytes())
+        return LabelledItems(images, targets, self._labels, lambda at: images[at].tobytes())
 
     def _part(self, split: str) -> tuple[Array, Array]:
         if split not in self._parts:

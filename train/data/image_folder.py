@@ -10,7 +10,7 @@ from PIL import Image
 from runtimes import DataError, InputError
 from runtimes.errors import first_line
 from sdk.inputs.image_decode import decode_image
-from train.data.labelled_images import LabelledImages
+from train.data.labelled_items import LabelledItems
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 SPLITS = ("train", "val", "test")
@@ -48,7 +48,7 @@ class ImageFolder:
         self._same_classes = same_classes
         self._check()
 
-    def read(self, split: str) -> LabelledImages:
+    def read(self, split: str) -> LabelledItems:
         """Paths with their classes, sorted by class and name."""
         by_class = self._files[split]
         labels = self._labels if self._same_classes else tuple(sorted(by_class))
@@ -61,7 +61,7 @@ class ImageFolder:
             return f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n".encode()
 
         targets = np.repeat(np.arange(len(counts)), counts)
-        return LabelledImages(paths, targets.astype(np.int64), labels, fingerprint)
+        return LabelledItems(paths, targets.astype(np.int64), labels, fingerprint)
 
     def _check(self) -> None:
         if len(self._labels) < 2:

@@ -12,7 +12,7 @@ from runtimes import Array, DataError, InputError
 from sdk.inputs import dicom_decode
 from train.data import image_folder
 from train.data.image_folder import ImageFolder
-from train.data.labelled_images import LabelledImages
+from train.data.labelled_items import LabelledItems
 from train.data.patients import (
     Patients,
     hold_out_neighbours,
@@ -81,7 +81,7 @@ class MedicalFolder(ImageFolder):
             # Not `from error`: nothing behind it may quote the header.
             raise DataError(subject, got=error.got, expected=error.expected, fix=error.fix) from None
 
-    def read(self, split: str) -> LabelledImages:
+    def read(self, split: str) -> LabelledItems:
         """Paths with their classes, sorted by class and name."""
         if split == "test" or self._own_val:
             return self._own[split]

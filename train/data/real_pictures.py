@@ -7,7 +7,7 @@ from typing import Any
 
 from runtimes import Array, UsageError
 from sdk.inputs.image import IMAGE, ImageInput
-from train.data.labelled_images import ImageSource
+from train.data.labelled_items import ImageSource
 
 FOLDER_SIDE_PX = 64
 

@@ -26,23 +26,22 @@ class Division:
     Attributes:
         val_rows: Rows that choose the epoch; None is a tenth.
         test_rows: Rows at the end that judge; None is a fifth, 0 is none.
+        stride: Rows from one training window to the next.
         eval_stride: Rows from one forecast of ``val`` or ``test`` to the next; None is the horizon, so that
             every row is forecast once.
     """
 
     val_rows: int | None = None
     test_rows: int | None = None
+    stride: int = 1
     eval_stride: int | None = None
 
     def ranges(self, rows: int) -> dict[str, tuple[int, int]]:
         """First row, and the row behind the last, of each part."""
         test = rows // 5 if self.test_rows is None else self.test_rows
         val = rows // 10 if self.val_rows is None else self.val_rows
-        return {
-            "train": (0, rows - test - val),
-            "val": (rows - test - val, rows - test),
-            "test": (rows - test, rows),
-        }
+        begin, end = rows - test - val, rows - test
+        return {"train": (0, begin), "val": (begin, end), "test": (end, rows)}
 
 
 @dataclass(frozen=True)
@@ -101,18 +100,11 @@ class SeriesData:
         blank = int(np.isnan(table.columns[series.target][::-1]).cumprod().sum())
         self.table = table.part(0, len(table) - blank)
         self.ranges = division.ranges(len(self.table))
-        self._stride = division.eval_stride or series.horizon
-        for name, (start, stop) in self.ranges.items():
-            need = series.horizon + (series.context if name == "train" else 0)
-            if stop - start < need and (stop > start or name != "test"):
-                raise DataError(
-                    f"Series {Path(data).name!r}, part {name!r}",
-                    got=f"{max(0, stop - start)} of {len(self.table)} rows",
-                    expected=f"at least {need} ("
-                    + ("a context and " if name == "train" else "")
-                    + f"a horizon of {series.horizon})",
-                    fix="Use a longer series, a smaller --horizon or --context, or other --val-rows and --test-rows.",
-                )
+        eval_stride = division.eval_stride or series.horizon
+        self._strides = {"train": division.stride, "val": eval_stride, "test": eval_stride}
+        target = self.train_table.columns[series.target]
+        self._naive_error = seasonal_naive_error(target, season_of(series.step_s))
+        self._require_windows(data)
 
     @property
     def has_test(self) -> bool:
@@ -125,10 +117,10 @@ class SeriesData:
         """The rows that may be learned from: all that scalers and networks ever see."""
         return self.table.part(*self.ranges["train"])
 
-    def origins(self, split: str, stride: int) -> range:
-        """First forecast rows of a part's windows: the horizon lies in the part, the context may reach back."""
+    def origins(self, split: str) -> range:
+        """First forecast rows of a part's windows: the horizon lies in it, the context may reach back."""
         start, stop = self.ranges[split]
-        return range(max(start, self.series.context), stop - self.series.horizon + 1, stride)
+        return range(max(start, self.series.context), stop - self.series.horizon + 1, self._strides[split])
 
     def split(self, name: str) -> Split:
         """The windows of one part.
@@ -137,21 +129,17 @@ class SeriesData:
             DataError: There is no such part.
         """
         if name not in SPLITS or (name == "test" and not self.has_test):
-            raise DataError(f"Split {name!r}", got="a series without it", expected="train, val, or test with rows",
-                            fix="Say --test-rows N.")  # fmt: skip
-        start, stop = self.ranges[name]
-        origins = self.origins(name, self._stride)
-        naive_error = seasonal_naive_error(
-            self.train_table.columns[self.series.target], season_of(self.series.step_s)
-        )
-        target = self.table.columns[self.series.target]
-        context, horizon = self.series.context, self.series.horizon
+            raise DataError(f"Split {name!r}", got="a series without it", expected="train, val or test",
+                            fix="Hold rows out: --test-rows N.")  # fmt: skip
+        origins = self.origins(name)
+        rows = self.table.part(*self.ranges[name]).to_csv(self.series.time)
+        digest = hashlib.sha256(rows).hexdigest()
+        return Split(name, Rows(origins, self._item), Rows(origins, self._truth), (), digest)
 
-        def truth(at: int) -> Truth:
-            return Truth(target[at : at + horizon], target[at - context : at], naive_error)
-
-        digest = hashlib.sha256(self.table.part(start, stop).to_csv(self.series.time)).hexdigest()
-        return Split(name, Rows(origins, self._item), Rows(origins, truth), (), digest)
+    def _truth(self, origin: int) -> Truth:
+        target, series = self.table.columns[self.series.target], self.series
+        behind, before = slice(origin, origin + series.horizon), slice(origin - series.context, origin)
+        return Truth(target[behind], target[before], self._naive_error)
 
     def _item(self, origin: int) -> Table:
         """A window as it would be on the device: nothing of the future but what is known of it."""
@@ -163,6 +151,17 @@ class SeriesData:
                 columns[name] = values.copy()
                 columns[name][self.series.context :] = np.nan
         return Table(window.times, columns)
+
+    def _require_windows(self, data: Path) -> None:
+        for name, (start, stop) in self.ranges.items():
+            need = self.series.horizon + (self.series.context if name == "train" else 0)
+            if stop - start < need and (stop > start or name != "test"):
+                raise DataError(
+                    f"Series {Path(data).name!r}, part {name!r}",
+                    got=f"{max(0, stop - start)} of {len(self.table)} rows",
+                    expected=f"at least {need}, for one forecast of {self.series.horizon} rows",
+                    fix="Use a longer series, or change --horizon, --context, --val-rows or --test-rows.",
+                )
 
 
 def require_file(data: Path) -> Path:

@@ -20,18 +20,17 @@ class SeriesTrainSet(TrainSet):
 
     Args:
         data: The series and its division.
-        stride: Rows from one window to the next.
     """
 
     in_memory = True
 
-    def __init__(self, data: SeriesData, stride: int) -> None:
+    def __init__(self, data: SeriesData) -> None:
         series, table = data.series, data.train_table
         calendar = calendar_features(table.times, series.calendar)
         self.past = np.concatenate([series.values(table, series.names), calendar], axis=1)
         self._known = np.concatenate([series.values(table, series.known), calendar], axis=1)
-        self._ahead = np.arange(1, series.horizon + 1, dtype=np.float32)[:, None] / np.float32(series.horizon)
-        self._origins = np.asarray(data.origins("train", stride))
+        self._ahead = series.ahead()
+        self._origins = np.asarray(data.origins("train"))
         self._context, self._horizon = series.context, series.horizon
 
     def __len__(self) -> int:

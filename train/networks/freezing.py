@@ -25,18 +25,22 @@ class ParameterGroup:
         name: Such as ``features.3``; for logs.
         parameters: Those that train.
         lr_scale: Factor on the learning rate of the options.
+        decay_all: Weight decay acts on biases and normalisation scales too.
     """
 
     name: str
     parameters: tuple[nn.Parameter, ...]
     lr_scale: float
+    decay_all: bool = False
 
 
 def stages_of(network: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The parts of a network from picture to head, in the order in which they are registered.
+    """The parts of a network from its input to its head: its own ``stages()``, or as they are registered.
 
     Containers called ``features`` or ``classifier`` are not parts themselves: a backbone's stages are.
     """
+    if hasattr(network, "stages"):
+        return list(network.stages())
     stages: list[tuple[str, nn.Module]] = []
     for name, child in network.named_children():
         if name == "features":
@@ -79,6 +83,22 @@ def freeze(network: nn.Module, strategy: str) -> list[ParameterGroup]:
     for _, module in trained:
         module.requires_grad_(True)
     return [ParameterGroup(name, tuple(module.parameters()), 1.0) for name, module in trained]
+
+
+def layerwise(network: nn.Module, decay: float) -> list[ParameterGroup]:
+    """Everything trains, each stage slower than the one behind it by the factor `decay`, the head as told.
+
+    Sun et al. 2019, "How to Fine-Tune BERT for Text Classification?", section 5.4.2.
+
+    Args:
+        network: Its last stage is the head.
+        decay: Between 0 and 1.
+    """
+    stages = stages_of(network)
+    return [
+        ParameterGroup(name, tuple(module.parameters()), decay ** (len(stages) - 1 - at))
+        for at, (name, module) in enumerate(stages)
+    ]
 
 
 def frozen_modules(network: nn.Module) -> Iterable[nn.Module]:

@@ -1,8 +1,8 @@
-"""An LSTM over patches of the past, and a small network that forecasts every row of the horizon from its state.
+"""An LSTM over patches of the past, and a small network that forecasts each row of the horizon.
 
-The LSTM takes a whole patch (a day of hours) in one step. Two weeks are fourteen steps then, not 336: fast to
-train, and short enough for runtimes that unroll recurrent networks. The median is the value one season before
-and a correction, so that an untrained network already forecasts as a seasonal naive method does.
+The LSTM takes a whole patch (a day of hours) in one step. Two weeks are 14 steps then, not 336: fast to train, and
+short enough for runtimes that unroll recurrent networks. The median is the value one season before and a
+correction, so that an untrained network already forecasts as a seasonal naive method does.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class LstmForecaster(ScaledForecaster):
         """One step of the LSTM with carried state, and the forecast from where that leads.
 
         Args:
-            past: float32 (N, context, past_columns) in raw numbers; the LSTM takes the last `patch` rows, what
-                is before them only gives the values of earlier seasons.
+            past: float32 (N, context, past_columns) in raw numbers; the LSTM takes the last `patch` rows,
+                what is before them only gives the values of earlier seasons.
             future: float32 (N, horizon, future_columns).
             hidden: float32 (N, layers, hidden): the state `patch` rows ago.
             cell: float32 (N, layers, hidden), likewise.

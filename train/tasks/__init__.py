@@ -16,6 +16,7 @@ TASKS: dict[str, str] = {
     "segmentation": "train.tasks.segmentation:SegmentationTask",
     "detection": "train.tasks.detection:DetectionTask",
     "embedding": "train.tasks.embedding:EmbeddingTask",
+    "text": "train.tasks.text:TextTask",
     "medical": "train.tasks.medical:MedicalTask",
     "gan": "train.tasks.gan:GanTask",
     "forecast": "train.tasks.forecast:ForecastTask",

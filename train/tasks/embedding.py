@@ -13,7 +13,7 @@ import numpy as np
 from runtimes import Array
 from sdk.artifact import Metric
 from sdk.spec import Spec
-from train.data.labelled_images import ImageSource
+from train.data.labelled_items import ImageSource
 from train.data.sources import open_images
 from train.metrics import mean_interval, wilson_interval
 from train.options import TrainOptions, require, summed, wrong_pair

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,7 +51,7 @@ class ForecastOptions:
         horizon: Rows that are forecast; None is a season.
         context: Rows of the past; None is `CONTEXT_HORIZONS` times the horizon.
         quantiles: Levels, symmetric around 0.5.
-        stride: Rows from one training window to the next.
+        stride: See `Division`.
         eval_stride: See `Division`.
         val_rows: See `Division`.
         test_rows: See `Division`.
@@ -90,16 +91,16 @@ class ForecastOptions:
         require("--dropout", self.dropout, 0 <= self.dropout < 1, "from 0 to below 1")
         levels = self.quantiles
         mirrored = all(abs(a + b - 1) < 1e-9 for a, b in zip(levels, levels[::-1], strict=True))
-        rising = all(a < b for a, b in zip(levels, levels[1:], strict=False))
+        rising = all(a < b for a, b in pairwise(levels))
         require("--quantiles", levels, mirrored and rising and 0.5 in levels and levels[0] > 0,
-                "rising levels between 0 and 1, 0.5 among them and each with its mirror, such as 0.1 0.5 0.9")  # fmt: skip
+                "rising levels, 0.5 among them and each with its mirror, such as 0.1 0.5 0.9")  # fmt: skip
         if self.calendar is not None and "none" in self.calendar and len(self.calendar) > 1:
             raise wrong_pair("--calendar", "none with others", "none alone", "Leave none out.")
 
     @property
     def division(self) -> Division:
         """How the series is divided."""
-        return Division(self.val_rows, self.test_rows, self.eval_stride)
+        return Division(self.val_rows, self.test_rows, self.stride, self.eval_stride)
 
 
 class ForecastTask(Task):
@@ -111,9 +112,7 @@ class ForecastTask(Task):
 
     name: ClassVar[str] = "forecast"
     summary: ClassVar[str] = "forecast a series of numbers over time, with intervals"
-    data_help: ClassVar[str] = (
-        "CSV file with a header: a column of times in equal steps, and columns of numbers"
-    )
+    data_help: ClassVar[str] = "CSV file with a header: times in equal steps, and columns of numbers"
     metric: ClassVar[str] = "mae"
     mode: ClassVar[str] = "min"
     models: ClassVar[tuple[str, ...]] = (LSTM, TFT)
@@ -149,7 +148,7 @@ class ForecastTask(Task):
         return options
 
     def load_split(self, data: Path, split: str, spec: Spec | None = None) -> Split:
-        """The windows of one part; see `Task.load_split`. Without a spec, as training without options would."""
+        """The windows of one part; see `Task.load_split`. Without a spec, as training does by default."""
         series = plan_input(Path(data), ForecastOptions()) if spec is None else _series_of(spec)
         return SeriesData(Path(data), series, self._division).split(split)
 
@@ -210,7 +209,7 @@ class ForecastTask(Task):
 
 
 def plan_input(data: Path, own: ForecastOptions) -> SeriesInput:
-    """How a series is fed: as the options say, and as its columns and its step suggest.
+    """How a series is fed: as the options say, else as its columns and its step suggest.
 
     Raises:
         DataError: The columns do not tell which of them is meant.
@@ -241,7 +240,7 @@ def _only(names: Sequence[str], taken: set[str], data: Path) -> str:
     left = [name for name in names if name not in taken]
     if len(left) != 1:
         raise DataError(f"Series {data.name!r}", got=f"columns {', '.join(map(repr, names))}",
-                        expected="one column to forecast beside the time", fix="Say --target NAME.")  # fmt: skip
+                        expected="one to forecast beside the time", fix="Say --target NAME.")  # fmt: skip
     return left[0]
 
 

@@ -23,7 +23,7 @@ def _add_columns(group: Any) -> None:
         "--known", nargs="+", metavar="NAME", help="further columns, known for the horizon too"
     )
     group.add_argument("--calendar", nargs="+", choices=_CALENDAR,
-                       help="what is computed from the times. Default: what can matter at the series' step")  # fmt: skip
+                       help="what is computed from the times. Default: by the series' step")  # fmt: skip
     group.add_argument("--unit", metavar="TEXT", help="of the target, for people, such as kWh")
     group.add_argument("--fill", type=int, metavar="N",
                        help="up to N rows or numbers missing in a row take the last value before them. "
@@ -51,13 +51,13 @@ def _add_window(group: Any) -> None:
 
 def _add_network(group: Any) -> None:
     group.add_argument("--season", type=int, metavar="N",
-                       help="rows after which the series resembles itself. Default: a day, of days a week")  # fmt: skip
+                       help="after so many rows it resembles itself. Default: a day, or a week")  # fmt: skip
     group.add_argument("--patch", type=int, metavar="N",
-                       help="rows that the LSTM takes in one step; divides the context. Default: the season")  # fmt: skip
+                       help="rows per step of the LSTM; divides --context. Default: --season")  # fmt: skip
     group.add_argument(
         "--hidden", type=int, metavar="N", help="width. Default: 128 for the LSTM, 48 for the TFT"
     )
     group.add_argument("--dropout", type=float, metavar="P", help="default: 0.1")
     group.add_argument("--spread", choices=("fitted", "none"),
-                       help="fitted: intervals are widened or narrowed until they cover the validation rows as "
+                       help="fitted: intervals are changed until they cover the validation rows as "
                        "often as they say. Default: fitted")  # fmt: skip

@@ -43,8 +43,7 @@ def make_forecast_plan(
     Raises:
         UsageError: The network cannot be built.
     """
-    own: ForecastOptions = options.task_options
-    train_set = SeriesTrainSet(data, own.stride)
+    train_set = SeriesTrainSet(data)
     if start is None:
         spec = _spec(task, data.series, options)
         network = build_network({"name": spec.network.name, "arguments": spec.network.arguments})

@@ -16,9 +16,9 @@ from sdk.inputs.image import ImageInput
 from sdk.kinds import InputKind
 from sdk.results.picture_grid import grid_png
 from sdk.spec import Spec
-from train.data.labelled_images import LabelledImages
+from train.data.labelled_items import LabelledItems, read_part
 from train.data.real_pictures import RealPictures, picture_input
-from train.data.sources import open_images, read_images
+from train.data.sources import open_images
 from train.options import TrainOptions
 from train.tasks.base import Report, Split, Splits, Task
 from train.tasks.gan_arguments import add_gan_arguments
@@ -108,7 +108,7 @@ class GanTask(Task):
         del spec  # the rules say more
         data = Path(data)
         source = open_images(data, same_classes=False)
-        images = _of_classes(read_images(source, data, split, 1), self._classes, data)
+        images = _of_classes(read_part(source, data, split, 1), self._classes, data)
         if split != "train":
             most = min(len(images.items), self._score_samples)
             images = images.take(np.linspace(0, len(images.items) - 1, most).round().astype(np.int64))
@@ -229,7 +229,7 @@ class GanTask(Task):
         return frechet_distance(real[0::2], real[1::2])
 
 
-def _of_classes(images: LabelledImages, names: tuple[str, ...] | None, data: Path) -> LabelledImages:
+def _of_classes(images: LabelledItems, names: tuple[str, ...] | None, data: Path) -> LabelledItems:
     if names is None:
         return images
     for name in names:

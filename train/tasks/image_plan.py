@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from runtimes import MAIN_GRAPH, Array, Dim, TensorInfo
+from runtimes import MAIN_GRAPH, Dim, TensorInfo
 from runtimes.torch_runtime import load_network
 from sdk.artifact import Artifact
 from sdk.inputs.image import IMAGE, ImageInput
@@ -25,6 +25,7 @@ from train.options import TrainOptions
 from train.plan import Plan
 from train.start import inherited_facts
 from train.tasks.base import Split, Splits
+from train.tasks.class_plan import ValidationLoss, class_losses, class_weights
 from train.tasks.image_classification import COMPACT, ImageOptions
 from train.tasks.picture_options import PictureOptions
 from train.tasks.picture_plan import normalised, starting_network
@@ -47,8 +48,8 @@ def make_image_plan(
     plan = make_picture_plan(
         task, image_input, options, splits, start, make_spec=_spec, loss=_TrainingLoss(loss)
     )
-    weights = _class_weights(np.asarray(splits.train.targets)) if own.weighted_sampling else None
-    return replace(plan, weights=weights, validation_loss=_ValidationLoss(loss))
+    weights = class_weights(np.asarray(splits.train.targets)) if own.weighted_sampling else None
+    return replace(plan, weights=weights, validation_loss=ValidationLoss(loss))
 
 
 def make_picture_plan(
@@ -116,21 +117,7 @@ class _TrainingLoss:
     def __call__(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         images, targets = batch
         logits = network(images.contiguous(memory_format=torch.channels_last)).float()
-        return {
-            "loss": self._loss(logits, targets),
-            "accuracy": (logits.argmax(dim=1) == targets).float().mean(),
-        }
-
-
-class _ValidationLoss:
-    """Loss of a validation batch from its raw outputs."""
-
-    def __init__(self, loss: Loss) -> None:
-        self._loss = loss
-
-    def __call__(self, outputs: Mapping[str, Tensor], targets: Sequence[Any]) -> Tensor:
-        logits = outputs[SCORES]
-        return self._loss(logits, torch.tensor(np.asarray(targets), device=logits.device))
+        return class_losses(self._loss, logits, targets)
 
 
 def _spec(task: str, image_input: ImageInput, options: TrainOptions, labels: tuple[str, ...]) -> Spec:
@@ -171,8 +158,3 @@ def picture_spec(
         baked=(),
         network=Network(options.model, arguments),
     )
-
-
-def _class_weights(targets: Array) -> Array:
-    """A weight per item with which every class is drawn equally often."""
-    return 1.0 / np.bincount(targets)[targets].astype(np.float64)

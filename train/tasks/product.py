@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sdk.inputs.image import ImageInput
-from train.data.labelled_images import ImageSource
+from train.data.labelled_items import ImageSource
 from train.data.sources import open_images
 from train.options import TrainOptions
 from train.tasks.image_classification import COMPACT, ImageClassificationTask, PictureOptions, views_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from runtimes import DataError
-from train.data.labelled_images import LabelledImages, stratified_hold_out
+from train.data.labelled_items import LabelledItems, stratified_hold_out
 
 
 def test_stratified_hold_out_divides_each_class_alike() -> None:
@@ -35,7 +35,7 @@ def test_stratified_hold_out_refuses_a_lone_sample() -> None:
 
 
 def test_take_keeps_items_targets_and_fingerprints_together() -> None:
-    images = LabelledImages(["a", "b", "c"], np.array([0, 1, 0]), ("x", "y"), lambda at: b"abc"[at : at + 1])
+    images = LabelledItems(["a", "b", "c"], np.array([0, 1, 0]), ("x", "y"), lambda at: b"abc"[at : at + 1])
     some = images.take(np.array([2, 1]))
     assert (some.items, some.targets.tolist()) == (["c", "b"], [0, 1])
     assert [some.fingerprint(0), some.fingerprint(1)] == [b"c", b"b"]
