@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from export.calibration import choose_calibration
 from export.compress_measure import Subject
 from export.lowering import Lowering
+from export.recovery import example_of
 from export.search_space import Space, space_for
 from runtimes import DataError, UsageError
 from runtimes.torch_runtime import load_network
@@ -29,6 +30,7 @@ def require_usable(
         UsageError: No checkpoint, or an artifact that is in the way.
     """
     require_checkpoint(checkpoint)
+    example_of(checkpoint)  # every search prunes
     for lowering in lowerings.values():
         there = sorted(out.glob(f"{checkpoint.path.stem}*{lowering.suffix}"))
         if there and not overwrite:

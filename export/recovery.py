@@ -249,8 +249,21 @@ def original_network(recovery: Recovery) -> nn.Module:
 
 
 def example_of(artifact: Artifact) -> torch.Tensor:
-    """An input of batch 1 for the main graph; open axes have their least extent."""
-    (info,) = artifact.spec.graph().inputs
+    """An input of batch 1 for the main graph; open axes have their least extent.
+
+    Raises:
+        UsageError: The network takes more than one tensor of numbers, or has several graphs: which of its
+            channels belong together cannot be told by running it once.
+    """
+    graphs, (info, *others) = artifact.spec.graphs, artifact.spec.graph().inputs
+    if len(graphs) > 1 or others or not info.dtype.startswith("float"):
+        raise UsageError(
+            f"Pruning {artifact.path.name!r}",
+            got=f"{len(graphs)} graph{'s' * (len(graphs) > 1)}, the first of them with inputs "
+            f"{[i.name for i in graphs[0].inputs]} ({info.dtype})",
+            expected="a network of one graph with one input of floating-point numbers",
+            fix="Make it smaller with --precision int8-dynamic or int8-weights instead.",
+        )
     shape = [extent if isinstance(extent, int) else extent.min for extent in info.shape]
     return torch.zeros(shape, dtype=getattr(torch, info.dtype))
 

@@ -19,6 +19,7 @@ from export.zeros import (
 )
 from runtimes import UsageError
 from runtimes.torch_runtime import load_network
+from sdk.artifact.evidence import in_words
 
 
 def sparsify_checkpoint(
@@ -54,7 +55,7 @@ def sparsify_checkpoint(
             changed = recovery.write(sparse, recovery.source.spec.network, step)
             rounds.append({**zeros_report(sparse), "before_recovery": headline(changed)})
             del rounds[-1]["layers"]
-            recovery.say(_line(step, steps, rounds[-1]))
+            recovery.say(_line(step, steps, rounds[-1], changed.manifest.evidence.metrics[0].unit))
             last = recovery.train(changed, step, keep_zeros=True)
             rounds[-1]["after_recovery"] = headline(last)
         told = {"pattern": TWO_OF_FOUR if share is None else "l1", "asked": pattern, "steps": steps}
@@ -86,8 +87,8 @@ def _zeroed(network: nn.Module, share: float | None) -> tuple[nn.Module, list[st
     return zero_smallest(network, share), []
 
 
-def _line(step: int, steps: int, done: dict[str, Any]) -> str:
+def _line(step: int, steps: int, done: dict[str, Any], unit: str) -> str:
     return (
         f"step {step}/{steps}: {done['zeros']:.1%} of the weights are zero; "
-        f"headline metric {done['before_recovery']:.2%} before recovery"
+        f"headline metric {in_words(done['before_recovery'], unit)} before recovery"
     )

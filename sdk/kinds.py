@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 INPUT_KINDS: dict[str, str] = {
     "arrays": "sdk.inputs.arrays:ArraysInput",
+    "free_image": "sdk.inputs.free_image:FreeImageInput",
     "image": "sdk.inputs.image:ImageInput",
     "noise": "sdk.inputs.noise:NoiseInput",
     "dicom": "sdk.inputs.dicom:DicomInput",
+    "prompt": "sdk.inputs.prompt:PromptInput",
     "series": "sdk.inputs.series:SeriesInput",
     "text": "sdk.inputs.text:TextInput",
 }
@@ -37,17 +39,23 @@ OUTPUT_KINDS: dict[str, str] = {
     "box_rows": "sdk.outputs.box_rows:BoxRowsOutput",
     "candidate_boxes": "sdk.outputs.boxes:CandidateBoxesOutput",
     "classification": "sdk.outputs.classification:ClassificationOutput",
+    "decoded_text": "sdk.outputs.decoded_text:DecodedTextOutput",
     "picture": "sdk.outputs.picture:PictureOutput",
     "segmentation": "sdk.outputs.segmentation:SegmentationOutput",
     "embedding": "sdk.outputs.embedding:EmbeddingOutput",
     "forecast": "sdk.outputs.forecast:ForecastOutput",
     "final_boxes": "sdk.outputs.boxes:FinalBoxesOutput",
+    "generated_text": "sdk.outputs.generated_text:GeneratedTextOutput",
     "yolo_grid": "sdk.outputs.boxes:YoloGridOutput",
 }
 
 K = TypeVar("K", bound="Kind")
 Call = Callable[[str, Mapping[str, Array]], dict[str, Array]]
 """Runs one graph of an artifact: from its name and its inputs to its outputs, both by name."""
+
+
+_READABLE = 1000
+"""Characters that a person would still read of one field."""
 
 
 class Sample(NamedTuple):
@@ -80,6 +88,13 @@ class Kind(ABC):
     def to_json(self) -> dict[str, Any]:
         """Every field, with ``kind`` first."""
         return {"kind": self.kind, **fields_to_json(self)}
+
+    def described(self) -> dict[str, Any]:
+        """`to_json` for people: what is too long to be read is told by its length."""
+        return {
+            name: f"{len(value):,} characters" if isinstance(value, str) and len(value) > _READABLE else value
+            for name, value in self.to_json().items()
+        }
 
     @classmethod
     def from_json(cls: type[K], data: Any, where: str) -> K:
@@ -135,6 +150,31 @@ class InputKind(Kind):
         """The kind that feeds a graph of which there are `variants` alone."""
         return self
 
+    def named(self, words: Sequence[str], *, lines: bool = False) -> list[tuple[str, Any]]:
+        """What words on a command line mean; by default files, and the files in folders.
+
+        Args:
+            words: As they were given.
+            lines: Every line of a file is an item of its own, for kinds whose items can be lines.
+
+        Returns:
+            What each item is called, and the item.
+
+        Raises:
+            InputError: A path is not there, or cannot be read.
+            UsageError: `lines` for another kind.
+        """
+        from sdk.input_files import files_in, item_of
+
+        if lines:
+            raise UsageError(
+                "Option --lines",
+                got=f"it for inputs of kind {self.kind!r}",
+                expected="an artifact that takes texts",
+                fix="Leave it out.",
+            )
+        return [(str(path), item_of(path)) for path in files_in(words)]
+
     def contents(self, item: Any) -> bytes:
         """The bytes of an item, to tell whether two are the same: of the file that it names, or its own."""
         if isinstance(item, (str, os.PathLike)):
@@ -159,10 +199,12 @@ class OutputKind(Kind):
     Class attributes:
         averages: Whether the answers to several views of a picture may be averaged: they may not where they
             say where in it something is, because that changes with the view.
+        writes: Whether results are texts that were written token by token, and tell how many ``tokens``.
     """
 
     table: ClassVar[Mapping[str, str]] = OUTPUT_KINDS
     averages: ClassVar[bool] = True
+    writes: ClassVar[bool] = False
 
     def run(self, call: Call, arrays: dict[str, Array]) -> dict[str, Array]:
         """What one prediction does with the artifact's graphs; by default one call of the first.

@@ -56,10 +56,12 @@ def folded_as(task: Task, facts: Mapping[str, Any]) -> Task:
 
 def folded(task: Task, fold: Fold) -> Task:
     """The same task, whose ``train`` and ``val`` are those of one fold."""
+    itself = task.in_fold(fold)
     own = type(task)
     divided = type(own.__name__, (_Folded, own), {})
     result: Task = divided.__new__(divided)
-    vars(result).update(vars(task), fold=fold, _pool=None, _served=frozenset())
+    state = vars(task if itself is None else itself)
+    vars(result).update(state, fold=fold, _divides=itself is None, _pool=None, _served=frozenset())
     return result
 
 
@@ -67,12 +69,13 @@ class _Folded(Task):
     """Goes before a task's class, and divides what that reads."""
 
     fold: Fold
+    _divides: bool
     _pool: tuple[Any, Split] | None
     _served: frozenset[str]
 
     def load_split(self, data: Path, split: str, spec: Spec | None = None) -> Split:
         """One part of the data; ``train`` and ``val`` are those of the fold."""
-        if split not in ("train", "val"):
+        if split not in ("train", "val") or not self._divides:
             return super().load_split(data, split, spec)  # type: ignore[safe-super]
         self._served |= {split}
         pool = self._pooled(Path(data), spec)
@@ -87,7 +90,7 @@ class _Folded(Task):
         """
         self._served = frozenset()
         plan = super().plan(options)  # type: ignore[safe-super]
-        if self._served != {"train", "val"}:
+        if self._divides and self._served != {"train", "val"}:
             raise UsageError(f"Task {self.name!r}", got="--folds", fix="Leave --folds out.",
                              expected="a task whose plan reads its data by load_split")  # fmt: skip
         self._pool = None

@@ -27,6 +27,7 @@ def wilson_interval(hits: int, samples: int) -> tuple[float, float]:
     half = Z_95 * math.sqrt(share * (1 - share) / samples + z2 / (4 * samples**2)) / (1 + z2 / samples)
     return max(0.0, centre - half), min(1.0, centre + half)
 
+
 _RESAMPLES = 400
 
 

@@ -16,7 +16,8 @@ def make_optimizer(options: TrainOptions, groups: Sequence[ParameterGroup]) -> O
     """The optimiser that the options name.
 
     Weight decay acts on weights of two or more axes only: pulling biases and normalisation scales to zero
-    costs accuracy and gains nothing (He et al. 2019, "Bag of Tricks", section 3.1). A group may say otherwise.
+    costs accuracy and gains nothing (He et al. 2019, "Bag of Tricks", section 3.1). A group may
+    say otherwise.
 
     Args:
         options: Names the optimiser, learning rate, decay and momentum.

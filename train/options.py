@@ -122,6 +122,11 @@ class TrainOptions:
         self._check_combinations()
 
     @property
+    def whole_batch_size(self) -> int:
+        """Items per batch of all processes together."""
+        return self.batch_size * self.devices
+
+    @property
     def effective_momentum(self) -> float:
         """`momentum`, or the optimiser's own default."""
         return self.momentum if self.momentum is not None else {"sgd": SGD_MOMENTUM}.get(self.optimizer, 0.0)
@@ -179,6 +184,11 @@ def first_difference(options: TrainOptions, recorded: dict[str, Any]) -> tuple[s
     return None
 
 
+def shared_options(options: TrainOptions) -> dict[str, Any]:
+    """What trains, as JSON data by name: all but the options of one machine."""
+    return {name: value for name, value in _flat(options.to_json()).items() if name not in _OF_THE_MACHINE}
+
+
 def make_options(task: str, data: Path | str, out: Path | str | None = None, **given: Any) -> TrainOptions:
     """Options for `train.loop.train`, with the task's defaults for what is not given.
 
@@ -203,6 +213,9 @@ def make_options(task: str, data: Path | str, out: Path | str | None = None, **g
         raise TypeError(f"no option {unknown[0]!r} for task {task!r}")
     general = _with_checkpoints(task, general)
     defaults = {**_DEFAULTS, **worker.defaults(general, task_options)}
+    if "clip_value" in general:
+        # One way of clipping that was asked for replaces the other, by which the task clips unasked.
+        defaults["clip_norm"] = None
     options = TrainOptions(
         task=task,
         data=Path(data).resolve(),

@@ -17,6 +17,7 @@ from runtimes import Array, UsageError
 from sdk.artifact import read_artifact
 from sdk.inputs.image import IMAGE, ImageInput
 from sdk.spec import Spec
+from train.data.real_pictures import without_channel
 from train.start import require_checkpoint
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class FeatureNetwork:
         name: What it is, for people.
         sha256: Of its weights; of none for the network of random weights, whose name says all.
         path: File it was read from; None where there is none.
-        extract: From pictures, uint8 (H, W, C) each, to float32 (N, D).
+        extract: From pictures, uint8 (H, W), (H, W, 1) or (H, W, 3) each, to float32 (N, D).
     """
 
     name: str
@@ -119,7 +120,8 @@ def _penultimate(network: nn.Module, head: nn.Module, spec: Spec, pictures: Sequ
     try:
         with torch.inference_mode():
             for start in range(0, len(pictures), _BATCH):
-                samples = [spec.input.load(_plain(picture)) for picture in pictures[start : start + _BATCH]]
+                loaded = map(without_channel, pictures[start : start + _BATCH])
+                samples = [spec.input.load(picture) for picture in loaded]
                 # One view of each: which way round it is judged must not depend on how it was trained.
                 arrays = spec.input.batch(samples, ("views",))
                 network(torch.from_numpy(arrays[IMAGE]))
@@ -127,11 +129,6 @@ def _penultimate(network: nn.Module, head: nn.Module, spec: Spec, pictures: Sequ
         hook.remove()
     found: Array = torch.cat(kept).numpy()
     return found
-
-
-def _plain(picture: Array) -> Array:
-    """As `ImageInput.load` takes it: grey without an axis for channels."""
-    return picture[:, :, 0] if picture.shape[2] == 1 else picture
 
 
 def _random_network() -> FeatureNetwork:
@@ -147,12 +144,14 @@ def _random_features(pictures: Sequence[Array]) -> Array:
     import torch
     import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 
-    kernels = _random_kernels(pictures[0].shape[2])
+    grey = without_channel(pictures[0]).ndim == 2
+    kernels = _random_kernels(1 if grey else 3)
     parts = []
     with torch.inference_mode():
         for start in range(0, len(pictures), _BATCH):
-            stacked = torch.from_numpy(np.stack(pictures[start : start + _BATCH]))
-            maps = stacked.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+            stacked = np.stack([without_channel(picture) for picture in pictures[start : start + _BATCH]])
+            pixels = torch.from_numpy(stacked[..., None] if grey else stacked)
+            maps = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
             for kernel in kernels:
                 maps = F.leaky_relu(F.conv2d(maps, kernel, stride=2, padding=1), 0.2)
             flat = maps.flatten(2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -131,13 +132,13 @@ def _start(seat: _Seat, work: Work, arguments: tuple[Any, ...]) -> _Process:
 
 def _follow(processes: list[_Process], say: Say | None) -> None:
     """Pass on what they say, until all have ended or one has ended badly."""
-    while any(process.handle.is_alive() for process in processes):
-        channels = [process.channel for process in processes if process.open]
-        sentinels = [process.handle.sentinel for process in processes if process.handle.is_alive()]
-        wait([*channels, *sentinels])
+    while True:
+        # Before it is seen who has ended: what ends behind this line is seen in `wait`.
+        alive = [process for process in processes if process.handle.is_alive()]
         _drain(processes, say)
-        if any(process.ended_badly for process in processes):
+        if not alive or any(process.ended_badly for process in processes):
             return
+        wait([*(p.channel for p in processes if p.open), *(p.handle.sentinel for p in alive)])
 
 
 def _drain(processes: list[_Process], say: Say | None) -> None:
@@ -220,18 +221,21 @@ def _interrupts_ignored() -> Iterator[None]:
 @contextmanager
 def _told(names: dict[str, str]) -> Iterator[None]:
     """What is started in the with-block finds these in its environment, from its first import on."""
-    before = dict(os.environ)
+    before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
     try:
         yield
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _work(seat: _Seat, channel: Connection, work: Work, arguments: tuple[Any, ...]) -> None:
     """What each process runs."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(seat.meeting.parent,), daemon=True).start()
     # Out of the terminal's group, so that interrupts come from the parent alone; then they count.
     os.setpgrp()
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -263,9 +267,10 @@ def _environment(seat: _Seat) -> dict[str, str]:
     }
 
 
-def _end_with_parent() -> None:
-    """End at once when the parent is gone, however that came about."""
+def _end_with_parent(folder: Path) -> None:
+    """End at once when the parent is gone, however that came about, and clear up after it."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(_INTERRUPTED)

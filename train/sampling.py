@@ -18,9 +18,8 @@ from torch.utils.data import Sampler
 
 from runtimes import Array
 
-
 _LENGTH_POOL = 50
-"""Batches that are put in order of length together: with more, little is gained; with fewer, more is padded."""
+"""Batches that are put in order of length together: more gain little, fewer leave more padding."""
 
 
 class Draw(NamedTuple):

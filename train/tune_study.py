@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtimes import EdgewrightError
-from train.study_storage import open_study, set_identity, trial_seed
+from train.study_storage import open_study, set_identity
 from train.tune_sampler import SeededSampler
 from train.tune_space import Space
 from train.tune_workers import BEAT, WORKER, Heartbeat, Watchman, is_here, signature

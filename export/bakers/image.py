@@ -75,8 +75,9 @@ def bake_input(
         _per_channel(factor) if keep_factor else None,
         image.views,
     )
-    width, height = image.size_wh
-    info = TensorInfo(spec.graph().inputs[0].name, "uint8", (Dim(), height, width, image.channel_count))
+    # Not the input's size: pictures of any size have open axes here.
+    name, (_, _, height, width) = spec.graph().inputs[0].name, spec.graph().inputs[0].shape
+    info = TensorInfo(name, "uint8", (Dim(), height, width, image.channel_count))
     return prelude, network, (info,)
 
 

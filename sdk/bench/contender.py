@@ -94,6 +94,7 @@ class Contender:
             batch=self.scenario.batch,
             items=items,
             throughput_per_s=items / span,
+            tokens_per_s=sum(b.tokens for b in self.blocks) / span if self.scenario.writes else None,
             given_up=given_up,
             latency=Latency.of(durations) if len(durations) else None,
             warm_up=self.warmed,
@@ -151,6 +152,7 @@ def not_run(artifact: Artifact, scenario: str, reason: str) -> BenchRun:
         (
             "batch",
             "throughput_per_s",
+            "tokens_per_s",
             "latency",
             "warm_up",
             "phases",

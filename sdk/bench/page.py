@@ -109,6 +109,8 @@ def _row(run: BenchRun) -> str:
         times = [(words.NOTHING, "")] * 3
     speed = f"{run.throughput_per_s:,.0f}" if run.throughput_per_s is not None else words.NOTHING
     calls = f"{latency.count:,} calls" if latency else ""
+    if run.tokens_per_s:
+        calls += f", {run.tokens_per_s:,.0f} tokens/s"
     colour = charts.colour_of(run)
     numbers = [(words.size(run.size_bytes), ""), (accurate, sure), *times, (speed, calls)]
     tds = "".join(f'<td class="number">{escape(a)}<small>{escape(b)}</small></td>' for a, b in numbers)

@@ -19,7 +19,7 @@ from sdk.bench.options import BenchOptions
 from sdk.bench.warm_up import WarmUp
 from sdk.codec import from_json, to_json
 
-BENCH_FORMAT, BENCH_VERSION = "edgewright-bench", 1
+BENCH_FORMAT, BENCH_VERSION = "edgewright-bench", 2
 MEASURED, VOID, NOT_RUN = "measured", "void", "not run"
 
 
@@ -39,6 +39,7 @@ class BenchRun:
         batch: Items per call.
         items: Items answered.
         throughput_per_s: Items answered per second.
+        tokens_per_s: Tokens written per second, reading the prompt included; None where nothing is written.
         given_up: Arrivals that waited too long to be answered (``server``).
         latency: Of one call; None where it was not run.
         warm_up: What went before; None where it was not run.
@@ -64,6 +65,7 @@ class BenchRun:
     batch: int | None
     items: int
     throughput_per_s: float | None
+    tokens_per_s: float | None
     given_up: int
     latency: Latency | None
     warm_up: WarmUp | None
@@ -91,6 +93,7 @@ class BenchRun:
         middle = "" if p50.value_ms is None else f"p50 {p50.value_ms:.3f} ms"
         middle += "" if p90.value_ms is None else f", p90 {p90.value_ms:.3f}"
         speed = f"{self.throughput_per_s:,.0f} items/s" if self.throughput_per_s else ""
+        speed += f", {self.tokens_per_s:,.0f} tokens/s" if self.tokens_per_s else ""
         return f"{self.file} ({self.engine}), {self.scenario}: {middle or 'too few calls'}{tail}; {speed}"
 
 

@@ -33,6 +33,7 @@ class Block:
         span_s: From the block's begin to its last answer.
         given_up: Arrivals that were not answered in time.
         busy_s: Time that workers spent answering, of all of them together (``server``).
+        tokens: Written in the answers, where they are texts.
     """
 
     durations_s: NDArray[np.float64]
@@ -40,6 +41,7 @@ class Block:
     span_s: float
     given_up: int = 0
     busy_s: float = 0.0
+    tokens: int = 0
 
 
 class Scenario(ABC):
@@ -59,6 +61,7 @@ class Scenario(ABC):
         self.items = items
         self.options = options
         self.turn = 0
+        self.writes = predictor.spec.output.writes
 
     @property
     def batch(self) -> int:
@@ -88,17 +91,19 @@ class SingleStream(Scenario):
     def block(self, seconds: float) -> Block:
         """Time predictions for so long."""
         predict, clock, items, turn = self.predictor.predict, time.perf_counter, self.items, self.turn
-        count, durations = len(items), []
+        count, durations, writes, tokens = len(items), [], self.writes, 0
         start = end = clock()
         while end - start < seconds:
             item = items[turn % count]
             begin = clock()
-            predict(item)
+            result = predict(item)
             end = clock()
             durations.append(end - begin)
             turn += 1
+            if writes:
+                tokens += result.tokens
         self.turn = turn
-        return Block(np.asarray(durations), len(durations), end - start)
+        return Block(np.asarray(durations), len(durations), end - start, tokens=tokens)
 
 
 class Offline(Scenario):
@@ -117,12 +122,16 @@ class Offline(Scenario):
 
     def block(self, seconds: float) -> Block:
         """Time batches for so long."""
-        durations = []
+        durations, tokens = [], 0
         start = end = time.perf_counter()
         while end - start < seconds:
-            durations.append(self.call())
+            items, begin = self.next(), time.perf_counter()
+            results = self.predictor.predict(items)
             end = time.perf_counter()
-        return Block(np.asarray(durations), len(durations) * self.batch, end - start)
+            durations.append(end - begin)
+            if self.writes:
+                tokens += sum(result.tokens for result in results)
+        return Block(np.asarray(durations), len(durations) * self.batch, end - start, tokens=tokens)
 
 
 class Server(Scenario):
@@ -146,7 +155,9 @@ class Server(Scenario):
         latencies = np.full(len(due), np.nan)
         line = _Line(due, latencies, time.perf_counter(), (1 + DRAIN_SHARE) * seconds)
         workers = [
-            threading.Thread(target=line.work, args=(self.predictor.predict, self.items, self.turn))
+            threading.Thread(
+                target=line.work, args=(self.predictor.predict, self.items, self.turn, self.writes)
+            )
             for _ in range(self.options.workers)
         ]
         for worker in workers:
@@ -158,7 +169,8 @@ class Server(Scenario):
         self.turn += len(due)
         answered = ~np.isnan(latencies)
         span = float(np.max(due[answered] + latencies[answered], initial=seconds))
-        return Block(latencies[answered], int(answered.sum()), span, int((~answered).sum()), line.busy_s)
+        late = int((~answered).sum())
+        return Block(latencies[answered], int(answered.sum()), span, late, line.busy_s, line.tokens)
 
     def _arrivals(self, seconds: float) -> NDArray[np.float64]:
         """Seconds after the block's begin, ascending, at least one: gaps are exponential."""
@@ -176,9 +188,10 @@ class _Line:
         self._due, self._latencies, self._start, self._give_up_s = due, latencies, start, give_up_s
         self._next, self._lock = 0, threading.Lock()
         self.busy_s = 0.0
+        self.tokens = 0
         self.failure: BaseException | None = None
 
-    def work(self, predict: Any, items: Sequence[Any], first: int) -> None:
+    def work(self, predict: Any, items: Sequence[Any], first: int, writes: bool) -> None:
         """Answer arrivals until there are none."""
         try:
             while (at := self._take()) is not None:
@@ -186,11 +199,12 @@ class _Line:
                 while (wait := due - time.perf_counter()) > 0:
                     time.sleep(wait)
                 begin = time.perf_counter()
-                predict(items[(first + at) % len(items)])
+                result = predict(items[(first + at) % len(items)])
                 end = time.perf_counter()
                 self._latencies[at] = end - due
                 with self._lock:
                     self.busy_s += end - begin
+                    self.tokens += result.tokens if writes else 0
         except BaseException as error:  # noqa: BLE001 - carried over to the thread that waits
             self.failure = error
 

@@ -11,12 +11,14 @@ from sdk.bench.words import (
     LAYER_HEADS,
     PHASE_HEADS,
     ROW_HEADS,
+    TOKEN_HEADS,
     aligned,
     cold_cells,
     layer_cells,
     phase_cells,
     row_cells,
     slowest_layers,
+    token_cells,
 )
 
 Table = tuple[str, Sequence[str], list[tuple[str, ...]]]
@@ -57,6 +59,9 @@ def as_markdown(report: BenchReport) -> str:
 
 def _tables(report: BenchReport) -> list[Table]:
     tables: list[Table] = [("Latency of one call", ROW_HEADS, [row_cells(run) for run in report.runs])]
+    written = [token_cells(run, run.tokens_per_s) for run in report.runs if run.tokens_per_s]
+    if written:
+        tables.append(("Text, token by token", TOKEN_HEADS, written))
     phases = [phase_cells(run) for run in report.runs if run.phases]
     if phases:
         tables.append(("Phases of a typical call", PHASE_HEADS, phases))

@@ -14,6 +14,7 @@ from sdk.bench.record import MEASURED, NOT_RUN, BenchReport, BenchRun
 
 NOTHING = "–"
 ROW_HEADS = ("artifact", "engine", "size", "p50 ms", "95 % interval", "p90 ms", "p99 ms", "items/s", "status")
+TOKEN_HEADS = ("artifact", "tokens/s", "ms per token", "tokens per answer")
 COLD_HEADS = ("artifact", "cold start", "import", "load", "first", "peak memory", "launches")
 PHASE_HEADS = ("artifact", "preprocess ms", "run ms", "postprocess ms", "sum", "whole", "inside the run")
 LAYER_HEADS = ("artifact", "layer", "kind", "ms", "share", "device")
@@ -30,6 +31,12 @@ def row_cells(run: BenchRun) -> tuple[str, ...]:
     speed = NOTHING if run.throughput_per_s is None else f"{run.throughput_per_s:,.0f}"
     p50, p90, p99 = latency.p50, latency.p90, latency.p99
     return (*head, quoted(p50), interval(p50), quoted(p90), quoted(p99), speed, run.status)
+
+
+def token_cells(run: BenchRun, per_s: float) -> tuple[str, ...]:
+    """In the order of `TOKEN_HEADS`; a token's time has its share of what reading the prompt took."""
+    each = per_s / run.throughput_per_s if run.throughput_per_s else 0.0
+    return run.file, f"{per_s:,.0f}", ms(1e3 / per_s), f"{each:.1f}"
 
 
 def quoted(percentile: Percentile) -> str:

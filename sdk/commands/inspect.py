@@ -62,7 +62,11 @@ def _as_json(artifact: Artifact) -> dict[str, Any]:
         "file": artifact.path.name,
         "size_bytes": artifact.size_bytes,
         "payload_sha256": manifest.payload_sha256,
-        "spec": manifest.spec.to_json(),
+        "spec": {
+            **manifest.spec.to_json(),
+            "input": manifest.spec.input.described(),
+            "output": manifest.spec.output.described(),
+        },
         "evidence": to_json(manifest.evidence),
         "golden_samples": len(manifest.samples),
     }
@@ -78,8 +82,8 @@ def _as_text(artifact: Artifact) -> str:
         takes = ", ".join(f"{i.name}: {i}" for i in graph.inputs)
         gives = ", ".join(f"{i.name}: {i}" for i in graph.outputs)
         rows.append((f"graph {graph.name}", f"{takes} → {gives}"))
-    rows += [(f"in: {name}", _brief(value)) for name, value in spec.input.to_json().items()]
-    rows += [(f"out: {name}", _brief(value)) for name, value in spec.output.to_json().items()]
+    rows += [(f"in: {name}", _brief(value)) for name, value in spec.input.described().items()]
+    rows += [(f"out: {name}", _brief(value)) for name, value in spec.output.described().items()]
     rows.append(("baked", ", ".join(spec.baked) or "nothing: the host does every step"))
     rows += _evidence_rows(evidence)
     rows.append(("golden", f"{len(artifact.manifest.samples)} samples; replay them with `edgewright verify`"))

@@ -48,7 +48,8 @@ class CachedReader:
         most = min(self._context, max(map(len, self._texts)) + room)
         self._keys, self._values = (_grown(outputs[name], most) for name in (KEYS, VALUES))
         last = np.array([len(text) - 1 for text in self._texts])
-        return outputs[LOGITS][np.arange(len(last)), last]
+        logits: Array = outputs[LOGITS][np.arange(len(last)), last]
+        return logits
 
     def step(self, tokens: list[int]) -> Array:
         """Read one more token of each text.

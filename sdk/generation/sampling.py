@@ -77,10 +77,8 @@ class Sampler:
         """
         scores = log_softmax(logits[None])[0]
         kept = np.where(self._allowed, scores, -np.inf)
-        if self._sampling.temperature == GREEDY:
-            token = int(kept.argmax())
-        else:
-            token = self._drawn(kept)
+        greedy = self._sampling.temperature == GREEDY
+        token = int(kept.argmax()) if greedy else self._drawn(kept)
         return Choice(token, float(scores[token]))
 
     def _drawn(self, scores: Array) -> int:

@@ -42,7 +42,10 @@ class Writing:
             )
         if not all(isinstance(stop, str) and stop for stop in self.stop):
             raise UsageError(
-                "Option 'stop'", got=repr(self.stop), expected="strings with something in them", fix="Correct it."
+                "Option 'stop'",
+                got=repr(self.stop),
+                expected="strings with something in them",
+                fix="Correct it.",
             )
 
 
@@ -80,11 +83,15 @@ class TextStream(Iterator[str]):
         self._reason = LENGTH
         self._pieces = TextPieces(prompt.decode, ids, writing.stop)
         self._work = self._write(call, ids, language, writing)
-        self._done = False
 
     def __next__(self) -> str:
         """The next piece, which is never empty."""
         return next(self._work)
+
+    @property
+    def prompt(self) -> str:
+        """What is continued."""
+        return str(self._prompt)
 
     @property
     def result(self) -> GeneratedText:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from runtimes import Dim, SpecError, TensorInfo
-from sdk.inputs.image import IMAGE, ImageInput
+from sdk.inputs.image import ImageInput
 from sdk.kinds import InputKind
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ class FreeImageInput(ImageInput):
     """How a picture is fed at its own size.
 
     A picture is resized only where a side of it is shorter than `smallest_px` (enlarged until it is not) or
-    longer than `largest_px` (shrunk until it is not); both keep the aspect, but where one contradicts the
-    other, `smallest_px` holds. `ImageInput.size_wh` is what pictures are stretched to where an engine needs a
+    longer than `largest_px` (shrunk until it is not); the aspect is kept unless both are wanted at once.
+    `ImageInput.size_wh` is what pictures are stretched to where an engine needs a
     fixed size.
 
     Attributes:
@@ -68,9 +68,12 @@ class FreeImageInput(ImageInput):
         ratio = max(ratio, self.smallest_px / min(width, height))
         # Very long and thin: the longer side gives way, or a picture of 1×4000 would fill the memory.
         scaled = (round(width * ratio), round(height * ratio))
-        return min(max(scaled[0], self.smallest_px), self.largest_px), min(
-            max(scaled[1], self.smallest_px), self.largest_px
-        )
+        wide, high = (min(max(side, self.smallest_px), self.largest_px) for side in scaled)
+        return wide, high
+
+    def _canvas(self, inner_wh: tuple[int, int]) -> tuple[int, int]:
+        """Neither padded nor cut."""
+        return inner_wh
 
 
 def _require(name: str, value: object, holds: bool, expected: str) -> None:

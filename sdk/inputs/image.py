@@ -187,6 +187,10 @@ class ImageInput(InputKind):
             return max(1, round(width * ratio)), max(1, round(height * ratio))
         return _shortest_side(width, height, self.shortest_px or 0)
 
+    def _canvas(self, inner_wh: tuple[int, int]) -> tuple[int, int]:  # noqa: ARG002 - for kinds without one
+        """The size that a picture has when it was resampled to `inner_wh` and padded or cut."""
+        return self.size_wh
+
     def _resize(
         self,
         image: Image.Image,
@@ -194,7 +198,8 @@ class ImageInput(InputKind):
         box: tuple[float, float, float, float] | None,
     ) -> tuple[Image.Image, dict[str, float]]:
         width, height = original_wh
-        inner, canvas = self._inner(width, height), self.size_wh
+        inner = self._inner(width, height)
+        canvas = self._canvas(inner)
         if inner != image.size or box is not None:
             image = self._resampled(image, inner, box)
         left, top = _centre(canvas[0], inner[0]), _centre(canvas[1], inner[1])

@@ -77,8 +77,8 @@ class PromptInput(TextInput):
             item: A string, UTF-8 bytes, or a path (`os.PathLike`) of a UTF-8 file; empty ones too.
 
         Returns:
-            int64 (T,) per graph input, 1 <= T <= `max_tokens`. Its source is a `Prompt`; its geometry tells how
-            many ``tokens`` there are and whether the text was ``cut``.
+            int64 (T,) per graph input, 1 <= T <= `max_tokens`. Its source is a `Prompt`; its geometry tells
+            how many ``tokens`` there are and whether the text was ``cut``.
 
         Raises:
             InputError: It cannot be read, or is no UTF-8.

@@ -84,6 +84,10 @@ class SeriesInput(InputKind):
         """
         window = self.window(regular(read_table(item, self.time, self.names), self.step_s,
                                      self.fill_rows, self.target))  # fmt: skip
+        return self.sample(window)
+
+    def sample(self, window: Table) -> Sample:
+        """What the graph takes of a window: `context` rows, and the `horizon` rows behind them."""
         past, future = self.past_array(window), self.future_array(window.part(self.context, len(window)))
         start = window.times[self.context].astype(np.int64)
         geometry = {"start_s": float(start), "step_s": float(self.step_s)}
@@ -117,9 +121,12 @@ class SeriesInput(InputKind):
 
     def past_array(self, table: Table) -> Array:
         """float32 (context, columns) of a table's first `context` rows."""
-        rows = table.part(0, self.context)
+        return self.past_rows(table.part(0, self.context))
+
+    def past_rows(self, table: Table) -> Array:
+        """float32 (rows, columns) of all rows of a table."""
         return np.concatenate(
-            [self.values(rows, self.names), calendar_features(rows.times, self.calendar)], 1
+            [self.values(table, self.names), calendar_features(table.times, self.calendar)], 1
         )
 
     def future_array(self, table: Table) -> Array:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from runtimes import Array, Dim, InputError, SpecError, TensorInfo
-from sdk.inputs.text_files import decode_text
+from sdk.inputs.text_files import decode_text, texts_named
 from sdk.inputs.tokenizer import describe_tokenizer, open_tokenizer
 from sdk.kinds import InputKind, Sample
 
@@ -153,6 +153,10 @@ class TextInput(InputKind):
     def for_variants(self) -> TextInput:
         """The same for a graph that takes the lengths of `buckets` only."""
         return replace(self, lengths=self.buckets)
+
+    def named(self, words: Sequence[str], *, lines: bool = False) -> list[tuple[str, Any]]:
+        """Files that are there, the files of folders, or their lines; any other word is a text itself."""
+        return texts_named(words, lines=lines)
 
     def contents(self, item: Any) -> bytes:
         """The text in UTF-8."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from runtimes import InputError
 LARGEST_FILE_BYTES = 64 * 1024**2
 """A larger file is refused unread: it is hardly one text."""
 TEXT_SUFFIX = ".txt"
+_LONGEST_NAME = 256
+"""Characters; a longer word is no path on any system."""
 
 
 def decode_text(item: Any) -> str:
@@ -37,7 +40,7 @@ def decode_text(item: Any) -> str:
     )
 
 
-def texts_named(given: list[str], *, lines: bool = False) -> list[tuple[str, Any]]:
+def texts_named(given: Sequence[str], *, lines: bool = False) -> list[tuple[str, Any]]:
     """What words on a command line mean: files that are there, the files of folders, else texts themselves.
 
     Args:
@@ -54,8 +57,8 @@ def texts_named(given: list[str], *, lines: bool = False) -> list[tuple[str, Any
 
     named: list[tuple[str, Any]] = []
     for word in given:
-        # A long text is no path: asking for one would be an error of the operating system's.
-        path = Path(word) if len(word) < 256 and "\0" not in word else None
+        # Empty, it would mean the folder one is in; long, asking for it would be an error of the system's.
+        path = Path(word) if 0 < len(word) < _LONGEST_NAME and "\0" not in word else None
         if path is not None and (path.exists() or path.suffix == TEXT_SUFFIX):
             for file in files_in([path]):
                 named += _lines_of(file) if lines else [(str(file), file)]

@@ -46,7 +46,7 @@ class Found:
         probabilities: Of each token of the best text, float32 (N, M); 0 behind its end.
         margins: How close the choice was, float32 (N, M): with one beam the probability by which each token
             was ahead of the next likely one; with several that by which the best text was ahead of the
-            second.
+            second. 0 behind its end.
         attention: Where the decoder looked while it wrote the best text, float32 (N, M, T); 0 behind its end.
     """
 
@@ -176,7 +176,7 @@ def _found(beams: _Beams, rules: Rules) -> Found:
     margins = beams.margins[:, 0]
     if width > 1:
         sure = np.exp(beams.total[:, :2])
-        margins = np.broadcast_to((sure[:, 0] - sure[:, 1])[:, None], margins.shape)
+        margins = np.where(written_by, (sure[:, 0] - sure[:, 1])[:, None], 0.0)
     missing = rules.max_tokens - written
     tail = ((0, 0), (0, missing))
     return Found(

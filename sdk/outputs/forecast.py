@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from runtimes import Array, EngineError, SpecError
 from sdk.kinds import OutputKind, Sample
 from sdk.results.forecast import Forecast
+
+if TYPE_CHECKING:
+    from sdk.outputs.forecast_follower import ForecastFollower
+    from sdk.predictor import Predictor
 
 QUANTILES, ATTENTION, VARIABLES = "quantiles", "attention", "variables"
 """Names of the graph outputs; the last two are those of networks that have them."""
@@ -50,6 +54,12 @@ class ForecastOutput(OutputKind):
         _require("levels", levels, sound, "rising shares of 1, symmetric around 0.5")
         fits = len(self.spread) == len(levels) and min(self.spread) >= 0
         _require("spread", self.spread, fits, "a factor of at least 0 per level")
+
+    def follow(self, predictor: Predictor, history: Any) -> ForecastFollower:
+        """A series that grows row by row, with its newest forecast."""
+        from sdk.outputs.forecast_follower import ForecastFollower
+
+        return ForecastFollower(predictor, history)
 
     def activate(self, outputs: Mapping[str, Array], baked: Collection[str]) -> dict[str, Array]:
         """`QUANTILES` float32 (N, H, levels) with the calibrated spread; other outputs as they are."""

@@ -42,6 +42,7 @@ class GeneratedTextOutput(OutputKind):
 
     kind: ClassVar[str] = "generated_text"
     bakeable: ClassVar[tuple[str, ...]] = ()
+    writes: ClassVar[bool] = True
 
     vocabulary: int
     context: int
@@ -136,6 +137,7 @@ class GeneratedTextOutput(OutputKind):
             seed: Likewise.
             stop: A string, or several, at which the text ends.
             stream: Give an iterator of pieces of text, a `TextStream`, in place of the finished text.
+            **unknown: Options of other kinds, which are refused.
 
         Returns:
             A `GeneratedText`, a list of them, or a `TextStream`.
@@ -167,7 +169,8 @@ class GeneratedTextOutput(OutputKind):
     def _stream(self, predictor: Predictor, prompt: Any, writing: Writing) -> TextStream:
         sample = predictor.spec.input.load(prompt)
         rows = predictor.spec.graph().outputs[0].shape[-1]
-        language = Language(self.context, self._allowed(int(str(rows))), frozenset(self.end_ids))
+        assert isinstance(rows, int)
+        language = Language(self.context, self._allowed(rows), frozenset(self.end_ids))
 
         def call(name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
             return predictor.run(arrays, name)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sdk.results.generated_text import GeneratedText as GeneratedText
     from sdk.results.segmentation import ClassShare as ClassShare
     from sdk.results.segmentation import Segmentation as Segmentation
+    from sdk.results.text_score import TextScore as TextScore
 
 __all__ = [
     "Alternative",
@@ -36,6 +37,7 @@ __all__ = [
     "GeneratedText",
     "RankedLabel",
     "Segmentation",
+    "TextScore",
 ]
 
 _MODULES = {
@@ -53,6 +55,7 @@ _MODULES = {
     "GeneratedText": "generated_text",
     "RankedLabel": "classification",
     "Segmentation": "segmentation",
+    "TextScore": "text_score",
 }
 
 

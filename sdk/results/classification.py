@@ -26,7 +26,7 @@ class RankedLabel:
 
 @dataclass(frozen=True)
 class Classification:
-    """What a picture shows.
+    """What a picture shows, or a text is about.
 
     Attributes:
         label: The best label.
@@ -34,7 +34,7 @@ class Classification:
         index: Its class index.
         top: The best labels, best first.
         scores: All scores, float32 (classes,).
-        source: The picture, RGB or L, as it was before resizing.
+        source: The picture, RGB or L, as it was before resizing; or the text.
     """
 
     label: str
@@ -58,7 +58,7 @@ class Classification:
         return ", ".join(f"{entry.label} {entry.score:.1%}" for entry in self.top[:3])
 
     def plot(self) -> Image.Image:
-        """The picture beside its ranked labels as bars; a new RGB image."""
+        """The picture, or the text, beside its ranked labels as bars; a new RGB image."""
         from sdk.results.classification_picture import draw_classification  # fonts cost 5 ms to import
 
         return draw_classification(self.source, self.top)

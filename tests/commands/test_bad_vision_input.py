@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,40 +21,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from runtimes import Dim, TensorInfo
 from sdk.artifact import MANIFEST_VERSION, PROVED, Evidence, Manifest, write_artifact
-from sdk.command import main
 from sdk.inputs.dicom import DicomInput
 from sdk.outputs.boxes import YoloGridOutput
 from sdk.spec import Graph
+from tests.commands.conftest import Refused
 from tests.light_artifact import light_spec, write_light_artifact
 from tests.train.box_sets import SIDE_PX, draw_picture, random_boxes, write_coco, write_voc, write_yolo
 
 EVIDENCE = Evidence(PROVED, "2025-01-01T00:00:00Z", None, {}, 0.0, None, (), {})
 QUICK = ["--epochs", "1", "--batch-size", "4", "--threads", "1", "--device", "cpu"]
 JPEG_2000, MPEG2 = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.100"
-
-Refused = Callable[..., str]
-
-
-@pytest.fixture
-def refused(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Refused:
-    """Run the command, and give the one line that it must answer with."""
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-
-    def run(*words: object) -> str:
-        before = sorted(tmp_path.rglob("*"))
-        capfd.readouterr()
-        code = main([str(word) for word in words])
-        streams = capfd.readouterr()
-        assert code == 2, streams
-        assert streams.err.startswith("edgewright: "), streams.err
-        assert streams.err.count("\n") == 1, streams.err
-        assert streams.err.rstrip().endswith("."), "the fix is a sentence"
-        assert streams.out == ""
-        assert sorted(tmp_path.rglob("*")) == before, "something was written"
-        return streams.err
-
-    return run
-
 
 # --- DICOM ------------------------------------------------------------------------------------------------
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runtimes import Dim, TensorInfo, tensorrt_build_process
+from runtimes import Dim, TensorInfo
 from runtimes.tensorrt_builder import FROM_ENGINE, BuiltEngine
 from runtimes.tensorrt_layers import Layer
 from runtimes.tensorrt_options import BuildOptions
+from sdk import engine_build
 from sdk.artifact import MANIFEST_VERSION, PROVED, Evidence, GoldenSample, Manifest, write_artifact
 from sdk.inputs.image import ImageInput
 from sdk.outputs.classification import ClassificationOutput
@@ -104,5 +105,5 @@ def stand_in_gpu(
             options.sparse,
         )
 
-    monkeypatch.setattr(tensorrt_build_process, "build_in_subprocess", build)
+    monkeypatch.setattr(engine_build, "build_in_subprocess", build)
     return install(monkeypatch, version)

@@ -181,7 +181,7 @@ def test_altered_artifact_never_reaches_an_engine(
     data[-3] ^= 1
     fake_artifact.write_bytes(data)
     monkeypatch.setattr(
-        "sdk.predictor.open_runtime", lambda *a, **k: pytest.fail("a parser saw altered bytes")
+        "sdk.graphs.open_runtime", lambda *a, **k: pytest.fail("a parser saw altered bytes")
     )
     with pytest.raises(Exception, match="do not match its own hash"):
         Predictor(fake_artifact)

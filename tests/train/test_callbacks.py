@@ -23,6 +23,7 @@ def _run(folder: Path, epochs: list[dict[str, float]], mode: str = "max") -> Epo
         trainer: Any = SimpleNamespace(
             callback_metrics={name: torch.tensor(value) for name, value in figures.items()},
             current_epoch=at,
+            is_global_zero=True,
             save_checkpoint=lambda path: None,
         )
         best.on_train_epoch_end(trainer, SimpleNamespace(judged=network))  # type: ignore[arg-type]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from runtimes import Array, UsageError
+from runtimes import Array, InputError, UsageError
 from sdk.inputs.image import IMAGE, ImageInput
+from train.data.image_folder import unreadable
 from train.data.labelled_items import ImageSource
 
 FOLDER_SIDE_PX = 64
@@ -15,26 +17,38 @@ FOLDER_SIDE_PX = 64
 class RealPictures(Sequence[Array]):
     """Real pictures at the generator's size, loaded when they are asked for.
 
-    Attributes:
-        items: As they are in the data.
-
     Args:
-        items: What `image_input` loads.
+        items: As they are in the data: what `image_input` loads.
         image_input: Brings them to size.
     """
 
     def __init__(self, items: Sequence[Any], image_input: ImageInput) -> None:
-        self.items = items
+        self._items = items
         self._input = image_input
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self._items)
 
     def __getitem__(self, row: Any) -> Any:
-        """A picture uint8 (H, W, C); of a slice, as many as it names."""
+        """A picture, uint8 (H, W) grey or (H, W, 3) RGB; of a slice, as many as it names.
+
+        Raises:
+            DataError: A file cannot be read.
+            InputError: An item that is no file cannot be used.
+        """
         if isinstance(row, slice):
-            return RealPictures(self.items[row], self._input)
-        return self._input.load(self.items[row]).arrays[IMAGE]
+            return RealPictures(self._items[row], self._input)
+        item = self._items[row]
+        try:
+            picture: Array = self._input.load(item).arrays[IMAGE]
+        except InputError as error:
+            raise unreadable(Path(item), error) if isinstance(item, (str, Path)) else error from error
+        return without_channel(picture)
+
+
+def without_channel(picture: Array) -> Array:
+    """A picture (H, W, C) as decoders take it: without an axis for channels where there is one channel."""
+    return picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
 
 
 def picture_input(source: ImageSource, side_px: int | None = None, resize: str | None = None) -> ImageInput:

@@ -29,18 +29,26 @@ class Division:
         stride: Rows from one training window to the next.
         eval_stride: Rows from one forecast of ``val`` or ``test`` to the next; None is the horizon, so that
             every row is forecast once.
+        fold: Of a cross-validation: which fold, of how many. The rows without the test are cut into one block
+            more than there are folds; a fold is judged on a block and learns from all before it, never from
+            what came later. None divides as the other attributes say.
     """
 
     val_rows: int | None = None
     test_rows: int | None = None
     stride: int = 1
     eval_stride: int | None = None
+    fold: tuple[int, int] | None = None
 
     def ranges(self, rows: int) -> dict[str, tuple[int, int]]:
         """First row, and the row behind the last, of each part."""
         test = rows // 5 if self.test_rows is None else self.test_rows
         val = rows // 10 if self.val_rows is None else self.val_rows
         begin, end = rows - test - val, rows - test
+        if self.fold is not None:
+            at, folds = self.fold
+            begin, val_end = (end * (at + ahead) // (folds + 1) for ahead in (0, 1))
+            return {"train": (0, begin), "val": (begin, val_end), "test": (end, rows)}
         return {"train": (0, begin), "val": (begin, end), "test": (end, rows)}
 
 

@@ -27,7 +27,7 @@ class SeriesTrainSet(TrainSet):
     def __init__(self, data: SeriesData) -> None:
         series, table = data.series, data.train_table
         calendar = calendar_features(table.times, series.calendar)
-        self.past = np.concatenate([series.values(table, series.names), calendar], axis=1)
+        self.past = series.past_rows(table)
         self._known = np.concatenate([series.values(table, series.known), calendar], axis=1)
         self._ahead = series.ahead()
         self._origins = np.asarray(data.origins("train"))

@@ -30,11 +30,13 @@ class Columns:
         label: Name of the labels' column, or its number from 1.
         header: Whether the first row of a TSV or CSV names the columns; None: it does where `text` or `label`
             is a name.
+        options: How a person says which, for messages.
     """
 
     text: str = "text"
     label: str = "label"
     header: bool | None = None
+    options: str = "--text-column and --label-column"
 
     @property
     def has_header(self) -> bool:
@@ -59,9 +61,9 @@ class TextTables:
     def __init__(self, data: Path, columns: Columns | None = None, names: Sequence[str] = ()) -> None:
         self._data = data
         self._columns = columns or Columns()
-        self._files = _find(data)
+        self._files = find_tables(data)
         self.splits = tuple(split for split in SPLITS if split in self._files)
-        self._rows = {split: _read(path, self._columns) for split, path in self._files.items()}
+        self._rows = {split: read_rows(path, self._columns) for split, path in self._files.items()}
         self._own = _labels_of([label for _, label in self._rows["train"]], data)
         self._labels = self._named(tuple(names))
 
@@ -98,11 +100,17 @@ class TextTables:
         return names
 
 
-def _find(data: Path) -> dict[str, Path]:
+def find_tables(data: Path) -> dict[str, Path]:
+    """A table, as ``train``, or those of a folder by split.
+
+    Raises:
+        DataError: There is none, or two of one split.
+    """
     if data.is_file():
         if data.suffix.lower() not in SUFFIXES:
+            kinds = ", ".join(SUFFIXES)
             raise DataError(f"Data {data.name!r}", got=f"a {data.suffix or 'nameless kind of'} file",
-                            expected=f"one of {', '.join(SUFFIXES)}", fix="Save the table as one.")  # fmt: skip
+                            expected=f"one of {kinds}", fix="Save the table as one.")  # fmt: skip
         return {"train": data}
     found: dict[str, list[Path]] = {}
     for path in sorted(data.iterdir()) if data.is_dir() else []:
@@ -130,8 +138,12 @@ def _labels_of(labels: list[str], data: Path) -> tuple[str, ...]:
     return tuple(sorted(known, key=int)) if numbers else tuple(sorted(known))
 
 
-def _read(path: Path, columns: Columns) -> list[tuple[str, str]]:
-    """Texts and labels of a table, every one of them checked."""
+def read_rows(path: Path, columns: Columns) -> list[tuple[str, str]]:
+    """Texts and labels of a table, every one of them checked.
+
+    Raises:
+        DataError: It cannot be read, or a row is not as the others, or holds no text or label.
+    """
     try:
         lines = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -139,9 +151,12 @@ def _read(path: Path, columns: Columns) -> list[tuple[str, str]]:
                         fix="Check its permissions.") from error  # fmt: skip
     except UnicodeDecodeError as error:
         row = error.object[: error.start].count(b"\n") + 1
-        raise DataError(f"Data {path.name!r}, line {row}", got=f"byte 0x{error.object[error.start]:02x}, no UTF-8",
-                        expected="a table in UTF-8",
-                        fix="Convert it, for example with iconv -f latin1 -t utf-8.") from error  # fmt: skip
+        raise DataError(
+            f"Data {path.name!r}, line {row}",
+            got=f"byte 0x{error.object[error.start]:02x}, which is no UTF-8",
+            expected="a table in UTF-8",
+            fix="Convert it, for example with iconv -f latin1 -t utf-8.",
+        ) from error
     rows = _json_rows if path.suffix.lower() == ".jsonl" else _table_rows
     found = []
     for number, text, label in rows(path, lines, columns):
@@ -165,8 +180,9 @@ def _table_rows(path: Path, lines: str, columns: Columns) -> Iterator[tuple[int,
     # In tab-separated files quotes are characters like any other: reviews are full of them.
     how = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
     reader = csv.reader(io.StringIO(lines, newline=""), **how)  # type: ignore[arg-type]
-    places: tuple[int, int] | None = None
+    places: tuple[int, ...] | None = None
     header: list[str] = []
+    width = 0
     try:
         for row in reader:
             if not row:
@@ -174,23 +190,26 @@ def _table_rows(path: Path, lines: str, columns: Columns) -> Iterator[tuple[int,
             if places is None:
                 header = row if columns.has_header else []
                 width = len(row)
-                places = (_place(path, columns.text, header, width), _place(path, columns.label, header, width))
+                places = tuple(
+                    _place(path, name, columns, header, width) for name in (columns.text, columns.label)
+                )
                 if header:
                     continue
-            if len(row) <= max(places):
+            if len(row) != width:
                 raise DataError(
                     f"Data {path.name!r}, line {reader.line_num}",
                     got=f"{len(row)} columns",
-                    expected=f"at least {max(places) + 1}",
+                    expected=f"{width}, as in the first row",
                     fix="Complete the row; check what separates columns.",
                 )
             yield reader.line_num, row[places[0]], row[places[1]]
     except csv.Error as error:
-        raise DataError(f"Data {path.name!r}, line {reader.line_num}", got=str(error), expected="CSV as of RFC 4180",
+        where = f"Data {path.name!r}, line {reader.line_num}"
+        raise DataError(where, got=str(error), expected="CSV as of RFC 4180",
                         fix="Mend the quotes, or save it as .tsv.") from error  # fmt: skip
 
 
-def _place(path: Path, column: str, header: list[str], width: int) -> int:
+def _place(path: Path, column: str, columns: Columns, header: list[str], width: int) -> int:
     if column in header:
         return header.index(column)
     if column.isdigit() and 1 <= int(column) <= width:
@@ -200,7 +219,7 @@ def _place(path: Path, column: str, header: list[str], width: int) -> int:
         f"Data {path.name!r}",
         got=there,
         expected=f"a column {column!r}" if header else f"at least {column}",
-        fix="Name the columns with --text-column and --label-column, by number where there is no header.",
+        fix=f"Name the columns with {columns.options}, by number where there is no header.",
     )
 
 
@@ -216,10 +235,13 @@ def _json_rows(path: Path, lines: str, columns: Columns) -> Iterator[tuple[int, 
                 f"Data {path.name!r}, line {number}",
                 got="no JSON object" if not isinstance(error, KeyError) else f"no key {error.args[0]!r}",
                 expected=f"an object with {columns.text!r} and {columns.label!r}",
-                fix="Name the keys with --text-column and --label-column.",
+                fix=f"Name the keys with {columns.options}.",
             ) from error
         if not isinstance(text, str) or isinstance(label, (dict, list, float, type(None))):
-            raise DataError(f"Data {path.name!r}, line {number}", got=f"{type(text).__name__} and {type(label).__name__}",
-                            expected="a string as text, and a string or whole number as label",
-                            fix="Correct the row.")  # fmt: skip
+            raise DataError(
+                f"Data {path.name!r}, line {number}",
+                got=f"{type(text).__name__} and {type(label).__name__}",
+                expected="a string as text, and a string or whole number as label",
+                fix="Correct the row.",
+            )
         yield number, text, str(label)

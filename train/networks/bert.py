@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from torch import Tensor, nn
+
+from train.networks.quiet_transformers import quiet_transformers
 
 POOLINGS = ("mean", "first")
 DEFAULT_DROPOUT = 0.1
@@ -32,16 +33,21 @@ def build(
     Raises:
         ValueError: The configuration is of no encoder, or an argument makes no sense.
     """
-    from transformers import AutoConfig, AutoModel
-
     if pooling not in POOLINGS or classes < 2:
         raise ValueError(f"pooling {pooling!r}, classes {classes}")
+    with quiet_transformers():
+        return TextClassifier(_encoder(config), classes, pooling, dropout)
+
+
+def _encoder(config: dict[str, Any]) -> nn.Module:
+    from transformers import AutoConfig, AutoModel
+
     settings = {key: value for key, value in config.items() if key != "model_type"}
     made = AutoConfig.for_model(config.get("model_type", ""), **settings)
     if getattr(made, "is_decoder", False) or getattr(made, "is_encoder_decoder", False):
         raise ValueError(f"model type {config.get('model_type')!r} is no encoder")
-    encoder = AutoModel.from_config(made, attn_implementation="eager", **_without_pooler(made))
-    return TextClassifier(encoder, classes, pooling, dropout)
+    # Plain matrix products and a softmax: what every exporter knows and every engine fuses.
+    return AutoModel.from_config(made, attn_implementation="eager", **_without_pooler(made))
 
 
 class TextClassifier(nn.Module):
@@ -98,6 +104,8 @@ def longest_text(config: dict[str, Any]) -> int:
     RoBERTa and its kin number positions from behind the padding's, and lose those.
     """
     positions = int(config.get("max_position_embeddings", 512))
-    return positions - int(config.get("pad_token_id", 0)) - 1 if "roberta" in str(config.get("model_type")) else positions
-
-
+    return (
+        positions - int(config.get("pad_token_id", 0)) - 1
+        if "roberta" in str(config.get("model_type"))
+        else positions
+    )

@@ -51,7 +51,7 @@ def build(
         dimensions: Numbers that a picture is made from.
         channels: Of the picture: 1 grey, 3 colour.
         side_px: Of the picture: one of `BASES` times a power of two.
-        width: Channels at half the picture's size; they double towards smaller maps.
+        width: Channels at half the picture's size: twice as many at a quarter of it, half as many at the whole.
 
     Returns:
         A module from float32 (N, dimensions) to pictures float32 (N, channels, side, side), 0..1.
@@ -86,16 +86,17 @@ class Generator(nn.Module):
     def __init__(self, dimensions: int, channels: int, side_px: int, width: int, times: int) -> None:
         super().__init__()
         widths = [min(MAX_WIDTH, width * 2**at) for at in reversed(range(times))]
+        last = max(1, width // 2)
         self.base = side_px // 2**times
         self.project = nn.Linear(dimensions, widths[0] * self.base**2, bias=False)
         self.start = nn.Sequential(nn.BatchNorm2d(widths[0]), nn.ReLU())
         stages: OrderedDict[str, nn.Module] = OrderedDict()
-        for at, (inner, outer) in enumerate(zip(widths, [*widths[1:], width], strict=True)):
+        for at, (inner, outer) in enumerate(zip(widths, [*widths[1:], last], strict=True)):
             stages[f"double{at + 1}"] = nn.Sequential(
                 nn.ConvTranspose2d(inner, outer, 4, 2, 1, bias=False), nn.BatchNorm2d(outer), nn.ReLU()
             )
         self.features = nn.Sequential(stages)
-        self.paint = nn.Conv2d(width, channels, 3, padding=1)
+        self.paint = nn.Conv2d(last, channels, 3, padding=1)
         _initialise(self, _STD)
 
     def forward(self, noise: Tensor) -> Tensor:

@@ -101,9 +101,7 @@ class Gpt(nn.Module):
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(
-            Block(width, heads, epsilon, dropout, activation) for _ in range(layers)
-        )
+        self.blocks = nn.ModuleList(Block(width, heads, epsilon, dropout, activation) for _ in range(layers))
         self.norm = nn.LayerNorm(width, epsilon)
         self._initialise(layers)
 
@@ -126,7 +124,9 @@ class Gpt(nn.Module):
         """Logits alone (N, T, vocabulary) of full rows, as training needs them."""
         return self._logits(self._read(input_ids)[0])
 
-    def step(self, token: Tensor, keys: Tensor, values: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def step(
+        self, token: Tensor, keys: Tensor, values: Tensor, length: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Read one more token of each text.
 
         Args:

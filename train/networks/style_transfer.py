@@ -13,10 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from runtimes import SpecError
+from train.networks.style_sizes import DEFAULT_BLOCKS, DEFAULT_WIDTH
 
-DEFAULT_WIDTH, DEFAULT_BLOCKS = 16, 5
-SMALLEST_PX = 16
-"""Of a side: four cells are left in the middle of the network, enough to normalise over and to mirror."""
 _EPSILON = 1e-5
 _ENDS_PX = 5
 """Kernel of the first and the last convolution."""
@@ -43,7 +41,7 @@ def build(width: int = DEFAULT_WIDTH, blocks: int = DEFAULT_BLOCKS) -> nn.Module
 
 
 class StyleNetwork(nn.Module):
-    """float32 (N, 3, H, W), 0..1, to the same shape and range, for any H and W from `SMALLEST_PX`."""
+    """float32 (N, 3, H, W), 0..1, to the same, for any H and W from `style_sizes.SMALLEST_PX`."""
 
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()

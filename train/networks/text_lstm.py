@@ -17,6 +17,7 @@ _LOWEST = -2.0
 def build(
     vocabulary: int,
     classes: int,
+    *,
     embedding: int = DEFAULT_EMBEDDING,
     hidden: int = DEFAULT_HIDDEN,
     layers: int = DEFAULT_LAYERS,
@@ -38,14 +39,14 @@ def build(
     """
     if min(vocabulary, embedding, hidden, layers) < 1 or classes < 2:
         raise ValueError(f"vocabulary {vocabulary}, classes {classes}, hidden {hidden}, layers {layers}")
-    return TextLSTM(vocabulary, classes, embedding, hidden, layers, dropout)
+    return TextLSTM(vocabulary, classes, embedding=embedding, hidden=hidden, layers=layers, dropout=dropout)
 
 
 class TextLSTM(nn.Module):
     """See `build`."""
 
     def __init__(
-        self, vocabulary: int, classes: int, embedding: int, hidden: int, layers: int, dropout: float
+        self, vocabulary: int, classes: int, *, embedding: int, hidden: int, layers: int, dropout: float
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, embedding)

@@ -19,7 +19,10 @@ TASKS: dict[str, str] = {
     "text": "train.tasks.text:TextTask",
     "medical": "train.tasks.medical:MedicalTask",
     "gan": "train.tasks.gan:GanTask",
+    "style": "train.tasks.style:StyleTask",
+    "gpt": "train.tasks.gpt:GptTask",
     "forecast": "train.tasks.forecast:ForecastTask",
+    "seq2seq": "train.tasks.seq2seq:Seq2SeqTask",
 }
 
 OTHERS: dict[str, str] = {"own": "train.tasks.own:OwnTask"}

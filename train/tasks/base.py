@@ -148,6 +148,22 @@ class Task(ABC):
         """
         return options
 
+    def search_space(self, options: TrainOptions) -> dict[str, str]:
+        """What `edgewright tune` searches unless told otherwise: range or choices by option.
+
+        Args:
+            options: What would be trained with without a search: ranges lie around it.
+
+        Returns:
+            As in ``--space`` (see `train.tune_space`), without the names.
+        """
+        half, double = max(1, options.batch_size // 2), 2 * options.batch_size
+        return {
+            "lr": f"log:{options.lr / 10:g}..{options.lr * 5:g}",
+            "weight_decay": "log:1e-4..0.3",
+            "batch_size": ",".join(map(str, dict.fromkeys((half, options.batch_size, double)))),
+        }
+
     @abstractmethod
     def load_split(self, data: Path, split: str, spec: Spec | None = None) -> Split:
         """One part of the data at `data`.
@@ -189,6 +205,17 @@ class Task(ABC):
         else:
             chosen = plain_folds(len(pool), fold.of)
         return np.flatnonzero(chosen != fold.at - 1), np.flatnonzero(chosen == fold.at - 1)
+
+    def in_fold(self, fold: Fold) -> Task | None:
+        """The task set up so that its own `load_split` and `plan` read one fold; None where items are divided.
+
+        For data whose parts are no sets of items, such as the rows of one series.
+
+        Args:
+            fold: Which, of how many.
+        """
+        del fold
+        return None
 
     @abstractmethod
     def proof_split(self, data: Path) -> str:

@@ -20,7 +20,7 @@ from train.options import TrainOptions, require, summed, wrong_pair
 from train.retrieval import Retrieval, choose_threshold, neighbours, require_pairs, retrieve
 from train.retrieval_picture import neighbours_png
 from train.start import read_checkpoint
-from train.tasks.base import Report, Split, Splits
+from train.tasks.base import Report, Split, Splits, Task
 from train.tasks.image_arguments import add_embedding_arguments
 from train.tasks.picture_options import PictureOptions
 from train.tasks.product import ProductTask
@@ -103,6 +103,12 @@ class EmbeddingTask(ProductTask):
             raise wrong_pair("--from and --dimensions", "both", "one of them",
                              "The checkpoint says how long its vectors are.")  # fmt: skip
         return super().checked(options)
+
+    def search_space(self, options: TrainOptions) -> dict[str, str]:
+        """Rate and decay; the margin, where there is one."""
+        rates = {name: Task.search_space(self, options)[name] for name in ("lr", "weight_decay")}
+        margin = {"margin": "0.1..0.6"} if "triplet" in options.task_options.loss else {}
+        return {**rates, **margin}
 
     def measure(self, results: Sequence[Any], split: Split) -> tuple[Metric, ...]:
         """Recall@1 with its Wilson interval, and mAP@R; see `train.retrieval`."""

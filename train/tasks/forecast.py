@@ -22,7 +22,7 @@ from train.data.series_csv import Division, SeriesData, require_file, season_of
 from train.forecast_metrics import forecast_metrics, medians
 from train.options import TrainOptions, require, wrong_pair
 from train.start import read_checkpoint
-from train.tasks.base import Report, Split, Splits, Task
+from train.tasks.base import Fold, Report, Split, Splits, Task
 from train.tasks.forecast_arguments import add_forecast_arguments
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class ForecastOptions:
         season: Rows after which the series resembles itself; None is a day, of days a week.
         patch: Rows per step of the LSTM; None is the season.
         hidden: Width of the network; None is its own.
+        layers: Of the LSTM forecaster.
         dropout: Share of features that are left out while training.
         spread: ``fitted`` or ``none``: whether intervals are calibrated on the validation rows.
     """
@@ -79,13 +80,25 @@ class ForecastOptions:
     season: int | None = None
     patch: int | None = None
     hidden: int | None = None
+    layers: int = 1
     dropout: float = 0.1
     spread: str = "fitted"
 
     def __post_init__(self) -> None:
-        for name in ("horizon", "context", "stride", "eval_stride", "val_rows", "season", "patch", "hidden"):
+        for name in (
+            "horizon",
+            "context",
+            "stride",
+            "eval_stride",
+            "val_rows",
+            "season",
+            "patch",
+            "hidden",
+            "layers",
+        ):
             value = getattr(self, name)
             require(f"--{name.replace('_', '-')}", value, value is None or value >= 1, "at least 1")
+        require("--layers", self.layers, self.layers >= 1, "at least 1")
         require("--fill", self.fill, self.fill >= 0, "at least 0")
         require("--test-rows", self.test_rows, self.test_rows is None or self.test_rows >= 0, "at least 0")
         require("--dropout", self.dropout, 0 <= self.dropout < 1, "from 0 to below 1")
@@ -141,7 +154,7 @@ class ForecastTask(Task):
         plain = ForecastOptions()
         if options.start is not None:
             for name in ("time", "target", "past", "known", "calendar", "horizon", "context", "quantiles",
-                         "season", "patch", "hidden"):  # fmt: skip
+                         "season", "patch", "hidden", "layers"):  # fmt: skip
                 if getattr(own, name) != getattr(plain, name):
                     raise wrong_pair(f"--from and --{name}", "both", "one of them",
                                      "The checkpoint says how series are fed and read.")  # fmt: skip
@@ -151,6 +164,10 @@ class ForecastTask(Task):
         """The windows of one part; see `Task.load_split`. Without a spec, as training does by default."""
         series = plan_input(Path(data), ForecastOptions()) if spec is None else _series_of(spec)
         return SeriesData(Path(data), series, self._division).split(split)
+
+    def in_fold(self, fold: Fold) -> ForecastTask:
+        """Blocks of time: a fold learns from what came before the block that it holds out."""
+        return ForecastTask(replace(self._division, fold=tuple(fold)))
 
     def proof_split(self, data: Path) -> str:
         """``test`` unless no rows are held out for it."""
@@ -180,7 +197,7 @@ class ForecastTask(Task):
         own: ForecastOptions = options.task_options
         start = None if options.start is None else read_checkpoint(options.start, "--from", self.name)
         series = plan_input(options.data, own) if start is None else _series_of(start.spec)
-        data = SeriesData(options.data, series, own.division)
+        data = SeriesData(options.data, series, replace(own.division, fold=self._division.fold))
         train, val = data.split("train"), data.split("val")
         splits = Splits(train, val, data.split("test") if data.has_test else val)
         plan = make_forecast_plan(self.name, data, options, splits, start)

@@ -57,6 +57,7 @@ def _add_network(group: Any) -> None:
     group.add_argument(
         "--hidden", type=int, metavar="N", help="width. Default: 128 for the LSTM, 48 for the TFT"
     )
+    group.add_argument("--layers", type=int, metavar="N", help="of lstm_forecaster. Default: 1")
     group.add_argument("--dropout", type=float, metavar="P", help="default: 0.1")
     group.add_argument("--spread", choices=("fitted", "none"),
                        help="fitted: intervals are changed until they cover the validation rows as "

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from runtimes import MAIN_GRAPH, Dim, TensorInfo, UsageError
 from runtimes.torch_runtime import build_network, load_network
 from sdk.artifact import Artifact
-from sdk.inputs.series import FUTURE, PAST, SeriesInput
+from sdk.inputs.calendar_features import CALENDAR
+from sdk.inputs.series import AHEAD, FUTURE, PAST, SeriesInput
 from sdk.outputs.forecast import ATTENTION, QUANTILES, VARIABLES, ForecastOutput
+from sdk.outputs.forecast_follower import CELL, HIDDEN, NEXT_CELL, NEXT_HIDDEN, STEP
 from sdk.spec import SPEC_VERSION, Graph, Network, Spec
 from train.data.series_csv import SeriesData, season_of
 from train.data.series_train_set import SeriesTrainSet, fit_scale
@@ -26,6 +28,7 @@ from train.tasks.base import Splits
 from train.tasks.forecast import LSTM, TFT, ForecastOptions
 
 DEFAULT_HIDDEN = {LSTM: 128, TFT: 48}
+TFT_HEADS = 4
 
 
 def make_forecast_plan(
@@ -132,39 +135,54 @@ def _fit_scalers(network: ScaledForecaster, series: SeriesInput, train_set: Seri
 def _spec(task: str, series: SeriesInput, options: TrainOptions) -> Spec:
     own: ForecastOptions = options.task_options
     arguments = _network_arguments(series, options)
-    outputs = [TensorInfo(QUANTILES, "float32", (Dim(), series.horizon, len(own.quantiles)))]
-    variables: tuple[str, ...] = ()
-    parts = 0
-    if options.model == TFT:
-        from train.networks.tft import variable_names
-
-        parts = series.context // arguments["patch"]
-        variables = variable_names(series.past_columns, series.future_columns)
-        outputs += [
-            TensorInfo(ATTENTION, "float32", (Dim(), series.horizon, parts + series.horizon)),
-            TensorInfo(VARIABLES, "float32", (Dim(), len(variables))),
-        ]
-    inputs = (
-        TensorInfo(PAST, "float32", (Dim(), series.context, len(series.past_columns))),
-        TensorInfo(FUTURE, "float32", (Dim(), series.horizon, len(series.future_columns))),
+    past_names, future_names = _variables(series)
+    attends = options.model == TFT
+    output = ForecastOutput(
+        target=series.target,
+        unit=own.unit,
+        levels=own.quantiles,
+        spread=(1.0,) * len(own.quantiles),
+        variables=(*past_names, *future_names, "known: earlier seasons") if attends else (),
+        parts=series.context // arguments["patch"] if attends else 0,
     )
     return Spec(
         version=SPEC_VERSION,
         name=task,
         task=task,
         input=series,
-        output=ForecastOutput(
-            target=series.target,
-            unit=own.unit,
-            levels=own.quantiles,
-            spread=(1.0,) * len(own.quantiles),
-            variables=variables,
-            parts=parts,
-        ),
-        graphs=(Graph(MAIN_GRAPH, inputs, tuple(outputs)),),
+        output=output,
+        graphs=_graphs(series, output, arguments),
         baked=(),
         network=Network(options.model, arguments),
     )
+
+
+def _graphs(series: SeriesInput, output: ForecastOutput, arguments: Mapping[str, Any]) -> tuple[Graph, ...]:
+    """What forecasts from a window, and for the LSTM what forecasts from one more row and its state."""
+    inputs = (
+        TensorInfo(PAST, "float32", (Dim(), series.context, len(series.past_columns))),
+        TensorInfo(FUTURE, "float32", (Dim(), series.horizon, len(series.future_columns))),
+    )
+    quantiles = TensorInfo(QUANTILES, "float32", (Dim(), series.horizon, len(output.levels)))
+    if output.parts:
+        more = (
+            TensorInfo(ATTENTION, "float32", (Dim(), series.horizon, output.parts + series.horizon)),
+            TensorInfo(VARIABLES, "float32", (Dim(), len(output.variables))),
+        )
+        return (Graph(MAIN_GRAPH, inputs, (quantiles, *more)),)
+    shape = (Dim(), arguments["layers"], arguments["hidden"])
+    state = [TensorInfo(name, "float32", shape) for name in (HIDDEN, CELL, NEXT_HIDDEN, NEXT_CELL)]
+    step = Graph(STEP, (*inputs, *state[:2]), (quantiles, *state[2:]))
+    return Graph(MAIN_GRAPH, inputs, (quantiles,)), step
+
+
+def _variables(series: SeriesInput) -> tuple[dict[str, int], dict[str, int]]:
+    """Columns of each variable of the past, and of those known of the horizon, by name."""
+    calendar = {name: len(CALENDAR[name]) for name in series.calendar}
+    past = {**dict.fromkeys(series.names, 1), **calendar}
+    known = {AHEAD: 1, **dict.fromkeys(series.known, 1), **calendar}
+    return ({f"past: {name}": size for name, size in past.items()},
+            {f"known: {name}": size for name, size in known.items()})  # fmt: skip
 
 
 def _network_arguments(series: SeriesInput, options: TrainOptions) -> dict[str, Any]:
@@ -176,14 +194,22 @@ def _network_arguments(series: SeriesInput, options: TrainOptions) -> dict[str, 
             raise UsageError(f"Option {name}", got=f"{value} in a context of {series.context} rows",
                              expected="one that divides it" if name == "--patch" else "a shorter one",
                              fix="Choose another --context.")  # fmt: skip
-    return {
-        "past_columns": len(series.past_columns),
-        "future_columns": len(series.future_columns),
+    hidden = own.hidden or DEFAULT_HIDDEN[options.model]
+    shared = {
         "context": series.context,
         "horizon": series.horizon,
         "levels": len(own.quantiles),
         "season": season,
         "patch": patch,
-        "hidden": own.hidden or DEFAULT_HIDDEN[options.model],
+        "hidden": hidden,
         "dropout": own.dropout,
     }
+    if options.model == TFT:
+        if hidden % TFT_HEADS:
+            raise UsageError("Option --hidden", got=str(hidden), expected=f"a multiple of {TFT_HEADS}",
+                             fix="Its heads share the width.")  # fmt: skip
+        past, known = _variables(series)
+        groups = {"past_groups": list(past.values()), "future_groups": list(known.values())}
+        return {**groups, **shared, "heads": TFT_HEADS}
+    columns = {"past_columns": len(series.past_columns), "future_columns": len(series.future_columns)}
+    return {**columns, **shared, "layers": own.layers}

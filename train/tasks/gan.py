@@ -19,7 +19,7 @@ from sdk.spec import Spec
 from train.data.labelled_items import LabelledItems, read_part
 from train.data.real_pictures import RealPictures, picture_input
 from train.data.sources import open_images
-from train.options import TrainOptions
+from train.options import TrainOptions, wrong_pair
 from train.tasks.base import Report, Split, Splits, Task
 from train.tasks.gan_arguments import add_gan_arguments
 from train.tasks.gan_options import FEWEST, SCORED, GanOptions
@@ -67,7 +67,7 @@ class GanTask(Task):
 
     def defaults(self, given: Mapping[str, Any], task_options: GanOptions) -> dict[str, Any]:
         """Plain Adam at a constant rate, and the average of the generator's weights."""
-        del given, task_options
+        del task_options
         return {
             "model": self.models[0],
             "epochs": 12,
@@ -76,7 +76,8 @@ class GanTask(Task):
             "optimizer": "adam",
             "weight_decay": 0.0,
             "scheduler": "none",
-            "ema": 0.999,
+            # With --qat, which is refused below, an average would be refused first.
+            "ema": None if "qat" in given else 0.999,
         }
 
     def checked(self, options: TrainOptions) -> TrainOptions:
@@ -96,22 +97,22 @@ class GanTask(Task):
             raise UsageError("Option --scheduler", got=f"{options.scheduler} for task 'gan'",
                              expected="none, cosine, exponential, step, plateau or warmup-cosine",
                              fix="Neither player may outrun the other: leave it out.")  # fmt: skip
+        clipped = options.clip_norm is not None or options.clip_value is not None
+        if options.precision == "16-mixed" and clipped:
+            raise wrong_pair("--precision and --clip-norm or --clip-value", "16-mixed with clipping",
+                             "one of them", "Use bf16-mixed: its gradients are not scaled.")  # fmt: skip
         if options.batch_size < 2:
             raise UsageError("Option --batch-size", got="1", expected="at least 2", fix="Raise it.")
         return options
 
     def load_split(self, data: Path, split: str, spec: Spec | None = None) -> Split:
-        """Seeds, and as many real pictures; see `Task.load_split`. Only ``train`` has all of them.
-
-        The pictures lie under ``targets`` as they are, to be brought to the generator's size.
-        """
+        """Seeds, and as many real pictures; see `Task.load_split`. Only ``train`` has all of them."""
         del spec  # the rules say more
         data = Path(data)
         source = open_images(data, same_classes=False)
         images = _of_classes(read_part(source, data, split, 1), self._classes, data)
         if split != "train":
-            most = min(len(images.items), self._score_samples)
-            images = images.take(np.linspace(0, len(images.items) - 1, most).round().astype(np.int64))
+            images = images.take(_spread(len(images.items), self._score_samples))
         if len(images.items) < FEWEST:
             raise DataError(
                 f"Data {data.name!r}, split {split!r}",
@@ -150,7 +151,7 @@ class GanTask(Task):
         from PIL import Image
 
         shown = [result.image for result in results[:GRID]]
-        real = [Image.fromarray(_plain(split.targets[row])) for row in range(min(GRID, len(split)))]
+        real = [Image.fromarray(split.targets[row]) for row in range(min(GRID, len(split)))]
         figures: dict[str, Any] = {}
         rows: tuple[tuple[str, ...], ...] = ()
         if self._features is not None:
@@ -166,6 +167,7 @@ class GanTask(Task):
 
     def plan(self, options: TrainOptions) -> Plan:
         """Data, both networks and their losses for one run; see `Task.plan`."""
+        from train.folds import part_of
         from train.picture_features import open_features
         from train.tasks.gan_plan import make_gan_plan
 
@@ -181,6 +183,9 @@ class GanTask(Task):
         }
         self.__dict__["_features"] = features
         train, val = (self.load_split(options.data, name) for name in ("train", "val"))
+        # A fold's part for validation may be larger than one that is held out for good.
+        if len(val) > own.score_samples:
+            val = part_of(val, _spread(len(val), own.score_samples), "val")
         proof = self.load_split(options.data, "test") if "test" in source.splits else val
         return make_gan_plan(self.name, image_input, options, Splits(train, val, proof), {FACT: self._rules})
 
@@ -244,5 +249,6 @@ def _of_classes(images: LabelledItems, names: tuple[str, ...] | None, data: Path
     return images.take(np.flatnonzero(np.isin(images.targets, wanted)))
 
 
-def _plain(picture: Array) -> Array:
-    return picture[:, :, 0] if picture.shape[2] == 1 else picture
+def _spread(count: int, most: int) -> Array:
+    """At most so many rows of `count`, evenly spread: int64."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from runtimes import MAIN_GRAPH, Dim, TensorInfo
 from runtimes.torch_runtime import build_network
@@ -15,7 +16,6 @@ from sdk.outputs.picture import PICTURE, PictureOutput
 from sdk.spec import SPEC_VERSION, Graph, Network, Spec
 from train.data.augmentation import Augmentation
 from train.data.image_train_set import ImageTrainSet
-from train.data.real_pictures import RealPictures
 from train.gan_losses import AdversarialLoss
 from train.gan_module import GanModule
 from train.networks.dcgan import build_discriminator
@@ -45,6 +45,8 @@ def make_gan_plan(
     discriminator = build_discriminator(
         image_input.channel_count, side, own.discriminator_width or own.width, spectral=own.spectral_norm
     )
+    # In this layout the convolutions of oneDNN take two thirds of the time (28×28, batches of 64).
+    network, discriminator = (each.to(memory_format=torch.channels_last) for each in (network, discriminator))
     loss = AdversarialLoss(
         discriminator,
         dimensions=own.dimensions,
@@ -54,7 +56,6 @@ def make_gan_plan(
         instance_noise=own.instance_noise,
     )
     real = splits.train.targets
-    assert isinstance(real, RealPictures)
     augmentation = Augmentation(
         own.augment, image_input.size_wh, image_input.filter, image_input.channel_count
     )
@@ -62,7 +63,7 @@ def make_gan_plan(
         spec=spec,
         network=network,
         groups=[ParameterGroup("generator", tuple(network.parameters()), 1.0)],
-        train_set=ImageTrainSet(real.items, np.zeros(len(real), np.int64), image_input, augmentation),
+        train_set=ImageTrainSet(real, np.zeros(len(real), np.int64), image_input, augmentation),
         weights=None,
         loss=loss,  # type: ignore[arg-type]  # called by `GanModule` alone
         validation_loss=None,

@@ -87,6 +87,11 @@ class ImageClassificationTask(ClassTask):
         """Refuse options that the network cannot honour."""
         return check_start(options, TORCHVISION)
 
+    def search_space(self, options: TrainOptions) -> dict[str, str]:
+        """Rate, decay and batch size; how far targets are smoothed where the loss allows it."""
+        smooth = {"label_smoothing": "0..0.2"} if options.task_options.loss == "cross-entropy" else {}
+        return {**super().search_space(options), **smooth}
+
     def load_split(self, data: Path, split: str, spec: Spec | None = None) -> Split:
         """Pictures and class indices of one split; see `Task.load_split`."""
         data = Path(data)

@@ -84,7 +84,13 @@ class TextOptions:
     weighted_sampling: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (("max_tokens", 4), ("vocabulary", 8), ("hidden", 1), ("embedding", 1), ("layers", 1)):
+        for name, least in (
+            ("max_tokens", 4),
+            ("vocabulary", 8),
+            ("hidden", 1),
+            ("embedding", 1),
+            ("layers", 1),
+        ):
             value = getattr(self, name)
             require(flag_of(name), value, value is None or value >= least, f"at least {least}")
         for name in ("dropout", "word_dropout", "label_smoothing"):
@@ -115,8 +121,8 @@ class TextTask(ClassTask):
     name: ClassVar[str] = "text"
     summary: ClassVar[str] = "put texts into classes: a BERT-family encoder, or a small LSTM"
     data_help: ClassVar[str] = (
-        "table of texts and labels (.tsv, .csv, .jsonl), or folder of one for each of train, val and test, such "
-        "as train.tsv or movie_train.tsv"
+        "table of texts and labels (.tsv, .csv, .jsonl), or folder of one for each of train, val and test, "
+        "such as train.tsv or movie_train.tsv"
     )
     things: ClassVar[str] = "texts"
     models: ClassVar[tuple[str, ...]] = (LSTM, BERT)
@@ -155,8 +161,9 @@ class TextTask(ClassTask):
             raise wrong_pair(flag_of(told), f"it for {options.model}", f"--model {model}", "Leave one out.")
         if options.model == BERT and options.start is None and own.pretrained_from is None:
             raise wrong_pair("--model", "bert without a directory", "--pretrained-from DIR beside it",
-                             "Name a directory of transformers: its config.json says how it is built.")  # fmt: skip
-        if options.start is None and own.pretrained_from is None and own.freeze in ("head-only", "last-blocks"):
+                             "Name a directory of transformers: it says how the network is built.")  # fmt: skip
+        fresh = options.start is None and own.pretrained_from is None
+        if fresh and own.freeze in ("head-only", "last-blocks"):
             raise wrong_pair("--freeze", f"{own.freeze} with fresh weights", "--pretrained-from or --from",
                              "Frozen layers must have learned something: add one of the two.")  # fmt: skip
         if own.tokenizer is not None and own.cased:

@@ -20,9 +20,7 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data(data: Any) -> None:
-    data.add_argument(
-        "--text-column", metavar="NAME", help="its name, or its number from 1. Default: text"
-    )
+    data.add_argument("--text-column", metavar="NAME", help="its name, or its number from 1. Default: text")
     data.add_argument("--label-column", metavar="NAME", help="likewise. Default: label")
     data.add_argument(
         "--header",

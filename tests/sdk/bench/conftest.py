@@ -65,6 +65,7 @@ def make_run(name: str = "product.onnx", **changes: object) -> BenchRun:
         batch=1,
         items=2000,
         throughput_per_s=950.0,
+        tokens_per_s=None,
         given_up=0,
         latency=make_latency(),
         warm_up=WarmUp(0.5, 400, stable=True),

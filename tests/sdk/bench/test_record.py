@@ -32,7 +32,7 @@ def test_report_survives_json() -> None:
         (lambda text: text[:-40], "bench.json: got text that is not JSON"),
         (lambda text: b"\xff\xfe\x00", "bench.json: got text that is not JSON"),
         (lambda text: "[]", "bench.json: got JSON of another kind"),
-        (lambda text: text.replace('"version": 1', '"version": 99'), "bench.json: got version 99"),
+        (lambda text: text.replace('"version": 2', '"version": 99'), "bench.json: got version 99"),
         (
             lambda text: text.replace('"batch": 1', '"batch": "one"', 1),
             r"bench.json.runs\[0\].batch: got 'one'",
