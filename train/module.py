@@ -69,6 +69,10 @@ class TaskModule(lightning.LightningModule):
         part = self._world.part_of(self._plan.splits.val)
         return spec_loader(self._plan.spec, part, self._options.batch_size, self._num_workers)
 
+    def on_train_start(self) -> None:
+        """Go on averaging where a resumed run stopped: not before its next step."""
+        self._averaged_steps = self.trainer.global_step
+
     def on_train_epoch_start(self) -> None:
         """Start every epoch from its own seed: a resumed run then draws what an unbroken one would have."""
         rank = self._world.rank

@@ -249,7 +249,7 @@ SERIES = {
     "gap": "rows missing behind it",
     "duplicate": "a time that is there twice",
     "unsorted": "a time before that of the row above",
-    "off the grid": "1800",
+    "off the grid": "got a row 5400 s after the one above",
     "NaN": "got no number in 'load'",
     "blank": "got no number in 'load'",
     "infinity": "got infinity in 'load'",

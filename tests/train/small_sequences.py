@@ -1,17 +1,20 @@
-"""Small texts, series and pairs that are made on the spot, and options that train on them in a second."""
+"""Small texts, series and pairs that are made on the spot, and options that train every task in a second."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from tests.train.small_data import write_idx_folder
+from tests.train.small_data import COLOURS, write_idx_folder, write_pictures
 from train.options import TrainOptions, make_options
 
 HORIZON, CONTEXT = 4, 8
+VGG = "vgg.safetensors"
 _GOOD, _BAD = ("fine", "lovely", "great"), ("poor", "dull", "awful")
 _WORDS = ("the", "film", "was", "a", "story", "plot", "of", "people")
 
@@ -56,12 +59,37 @@ def write_pairs(path: Path, count: int = 48) -> Path:
     return path
 
 
+def write_photos(folder: Path) -> Path:
+    """Photos in ``photos/``, and beside it ``style.png`` and VGG-16's shapes with weights of chance."""
+    if not (folder / VGG).exists():
+        write_pictures(folder / "photos", COLOURS["red"], 4, seed=4)
+        write_pictures(folder / "styles", COLOURS["blue"], 1, seed=5)
+        write_vgg(folder / VGG)
+    return folder / "photos"
+
+
+def write_vgg(path: Path) -> Path:
+    """A file like VGG-16's convolutions up to the fourth block, of chance but of the right size."""
+    from safetensors.torch import save_file
+
+    places = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)
+    widths = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512)
+    generator = torch.Generator().manual_seed(0)
+    tensors = {}
+    for place, (taken, given) in zip(places, pairwise(widths), strict=True):
+        weight = torch.randn(given, taken, 3, 3, generator=generator) * (2 / (9 * taken)) ** 0.5
+        tensors |= {f"{place}.weight": weight.half(), f"{place}.bias": torch.zeros(given).half()}
+    save_file(tensors, path)
+    return path
+
+
 DATA = {
     "text": lambda folder: write_reviews(folder / "train.tsv"),
     "forecast": lambda folder: write_series(folder / "series.csv"),
     "gpt": lambda folder: write_corpus(folder / "corpus.txt"),
     "seq2seq": lambda folder: write_pairs(folder / "train.tsv"),
     "gan": lambda folder: write_idx_folder(folder / "digits", per_class=70),
+    "style": write_photos,
 }
 """Writes what a task learns from into a folder, and gives its path."""
 
@@ -78,6 +106,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "gpt": {"tokenizer": "characters", "context": 16, "layers": 1, "heads": 2, "width": 16},
     "seq2seq": {"embedding": 8, "hidden": 16},
     "gan": {"image_size": 8, "dimensions": 8, "width": 4, "score_samples": 20},
+    "style": {"image_size": 16, "crop_size": 16, "style_size": 16, "crops": 16, "width": 4, "blocks": 1},
 }
 """Networks of some hundred weights."""
 
@@ -85,5 +114,6 @@ SMALL: dict[str, dict[str, Any]] = {
 def small_options(task: str, folder: Path, out: Path, **given: Any) -> TrainOptions:
     """Options of a run of a second or two on data that is written into `folder`."""
     folder.mkdir(exist_ok=True)
+    files = {"style": folder / "styles" / "000.png", "vgg": folder / VGG} if task == "style" else {}
     general = {"epochs": 2, "batch_size": 8, "threads": 1, "num_workers": 0, "device": "cpu"}
-    return make_options(task, DATA[task](folder), out, **{**general, **SMALL[task], **given})
+    return make_options(task, DATA[task](folder), out, **{**general, **SMALL[task], **files, **given})

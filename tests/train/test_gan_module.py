@@ -8,6 +8,7 @@ from typing import Any
 import lightning
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -18,8 +19,8 @@ from train.gan_module import GRID, GanModule
 from train.loop import TrainResult, train
 from train.options import TrainOptions, make_options
 
-# A mean over halves of a batch adds in another order, and Adam divides by the root of tiny squares.
-ORDER_OF_ADDITIONS = 2e-3
+# A mean over halves of a batch adds in another order.
+ORDER_OF_ADDITIONS = 1e-5
 
 
 class _KilledError(Exception):
@@ -82,7 +83,7 @@ def test_run_writes_a_generator_and_a_grid_per_epoch(shades: Path, tmp_path: Pat
 def test_resumed_run_equals_an_unbroken_one(
     shades: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
 ) -> None:
-    whole = _options(shades, tmp_path / "whole", epochs=3, **given)
+    whole = _options(shades, tmp_path / "whole", epochs=2, **given)
     unbroken = train(whole)
     original = EpochCheckpoint.on_train_epoch_end
 
@@ -91,12 +92,12 @@ def test_resumed_run_equals_an_unbroken_one(
             raise _KilledError
         original(self, trainer, *rest)
 
-    broken = _options(shades, tmp_path / "broken", epochs=3, **given)
+    broken = _options(shades, tmp_path / "broken", epochs=2, **given)
     with monkeypatch.context() as patch:
         patch.setattr(EpochCheckpoint, "on_train_epoch_end", stop)
         with pytest.raises(_KilledError):
             train(broken)
-    resumed = train(_options(shades, tmp_path / "broken", epochs=3, resume=True, **given))
+    resumed = train(_options(shades, tmp_path / "broken", epochs=2, resume=True, **given))
     assert _different(_weights(unbroken), _weights(resumed)) == []
     assert _different(_state(whole), _state(broken)) == []
     assert [e["val_frechet"] for e in resumed.history] == [e["val_frechet"] for e in unbroken.history]
@@ -118,27 +119,24 @@ def test_accumulated_halves_step_like_whole_batches(shades: Path, tmp_path: Path
 def test_accumulation_averages_gradients(
     shades: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With SGD, two equal halves move the discriminator exactly as the whole batch does."""
-    pictures = np.tile(np.arange(8, dtype=np.float32), (32, 1, 8, 1)) / 8
+    """Two equal halves move both networks as the whole batch does."""
+    pictures = torch.arange(8).expand(36, 1, 8, 8) / 8
+    # Noise stands still, too: every half is the same.
+    monkeypatch.setattr("train.gan_losses.AdversarialLoss.draw", lambda _self, n, device: torch.ones(n, 4))
 
-    def moved(batch_size: int, accumulate: int, out: str) -> dict[str, np.ndarray[Any, Any]]:
-        import torch
-
+    def moved(batch_size: int, accumulate: int, out: str) -> dict[str, Any]:
         options = _options(shades, tmp_path / out, epochs=1, batch_size=batch_size, accumulate=accumulate,
-                           optimizer="sgd", momentum=0.0, lr=0.1, spectral_norm=True)  # fmt: skip
-        half = torch.from_numpy(pictures[:batch_size])
-        with monkeypatch.context() as patch:
-            # Generator and noise stand still: every half is the same.
-            patch.setattr("train.gan_losses.AdversarialLoss.draw", lambda _s, n, device: torch.zeros(n, 4))
-            patch.setattr("train.gan_module.require_loaded", lambda _batch: (half, None))
-            train(options)
-        return {name: value for name, value in _state(options).items() if "judge.bias" in name}
+                           optimizer="sgd", momentum=0.0, lr=0.05, loss="non-saturating",
+                           spectral_norm=False)  # fmt: skip
+        monkeypatch.setattr("train.gan_module.require_loaded", lambda _: (pictures[:batch_size], None))
+        train(options)
+        # Statistics of batches are taken twice as often with halves.
+        return {name: value for name, value in _state(options).items() if name.endswith((".weight", ".bias"))}
 
-    whole, halves = moved(32, 1, "whole"), moved(16, 2, "halves")
-    assert whole.keys() == halves.keys()
-    assert whole
+    whole, halves = moved(36, 1, "whole"), moved(18, 2, "halves")  # six steps of 216 pictures
+    assert sum("discriminator" in name for name in whole) >= 6
     for name, value in whole.items():
-        np.testing.assert_allclose(halves[name], value, atol=ORDER_OF_ADDITIONS)
+        np.testing.assert_allclose(halves[name], value, atol=ORDER_OF_ADDITIONS, err_msg=name)
 
 
 @pytest.mark.parametrize("given", [{"clip_norm": 1e-6}, {"clip_value": 1e-8}], ids=["norm", "value"])

@@ -89,4 +89,4 @@ def one_spaced(text: str) -> str:
 def _held_out(targets: Sequence[str]) -> set[str]:
     """The share of the different targets that comes first when they are ordered by a hash."""
     order = sorted(set(targets), key=lambda target: hashlib.sha256(target.encode()).digest())
-    return set(order[: max(1, round(HELD_OUT_SHARE * len(order)))] if len(order) > 1 else [])
+    return set(order[: max(1, round(HELD_OUT_SHARE * len(order)))])

@@ -1,8 +1,8 @@
 """An LSTM over patches of the past, and a small network that forecasts each row of the horizon.
 
 The LSTM takes a whole patch (a day of hours) in one step. Two weeks are 14 steps then, not 336: quick to
-train, and short enough for runtimes that unroll recurrent networks. The median is the value one season before and a
-correction, so that an untrained network already forecasts as a seasonal naive method does.
+train, and short enough for runtimes that unroll recurrent networks. The median is the value one season before
+and a correction, so that an untrained network already forecasts as a seasonal naive method does.
 """
 
 from __future__ import annotations

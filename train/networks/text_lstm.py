@@ -6,6 +6,8 @@ the backward one is shown every text turned round by itself, so that padding com
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -66,6 +68,12 @@ class TextLSTM(nn.Module):
         highest = (features * there + (1.0 - there) * _LOWEST).amax(dim=1)
         return self.classifier(self.dropout(torch.cat([highest, mean], dim=1)))
 
+    def unrolled(self) -> nn.Module:
+        """The same network for texts of one fixed length, with its steps written out; shares no weights."""
+        network = copy.deepcopy(self)
+        network.layers = nn.ModuleList(Unrolled(layer) for layer in self.layers)
+        return network
+
     def stages(self) -> list[tuple[str, nn.Module]]:
         """From embeddings over the layers to the head."""
         inner = [(f"layers.{at}", layer) for at, layer in enumerate(self.layers)]
@@ -86,6 +94,59 @@ class BothWays(nn.Module):
         behind = self.backwards(features.gather(1, order.expand(-1, -1, features.shape[2])))[0]
         behind = behind.gather(1, order.expand(-1, -1, behind.shape[2]))
         return torch.cat([self.forwards(features)[0], behind], dim=2)
+
+
+class Unrolled(nn.Module):
+    """What `BothWays` computes, step by step, both directions in one: a quarter of the operators that engines
+    without an LSTM of their own make of it. The length is that of the text it is traced with.
+
+    Attributes:
+        inputs: From a token and its opposite in the turned text to the gates of both directions: input, forget
+            and output gates (sigmoid), then candidates (tanh), the forward direction's half of each first.
+        recurrent: From the state of both directions to the same; a direction's block is zero for the other.
+    """
+
+    def __init__(self, layer: BothWays) -> None:
+        super().__init__()
+        width, hidden = layer.forwards.input_size, layer.forwards.hidden_size
+        self.hidden = hidden
+        self.inputs = nn.Linear(2 * width, 8 * hidden)
+        self.recurrent = nn.Linear(2 * hidden, 8 * hidden, bias=False)
+        pair = (layer.forwards, layer.backwards)
+        with torch.no_grad():
+            self.inputs.weight.copy_(_side_by_side(pair[0].weight_ih_l0, pair[1].weight_ih_l0))
+            self.recurrent.weight.copy_(_side_by_side(pair[0].weight_hh_l0, pair[1].weight_hh_l0))
+            sums = [(lstm.bias_ih_l0 + lstm.bias_hh_l0)[:, None] for lstm in pair]
+            self.inputs.bias.copy_(_side_by_side(*sums).sum(dim=1))
+
+    def forward(self, features: Tensor, attention_mask: Tensor) -> Tensor:
+        """From (N, T, width) to (N, T, 2 * hidden)."""
+        order, hidden = _turned(attention_mask)[:, :, None], self.hidden
+        turned = features.gather(1, order.expand(-1, -1, features.shape[2]))
+        gates = self.inputs(torch.cat([features, turned], dim=2))
+        found: list[Tensor] = []
+        cell = None
+        for step in range(features.shape[1]):
+            now = gates[:, step] if cell is None else gates[:, step] + self.recurrent(found[-1])
+            opened = torch.sigmoid(now[:, : 6 * hidden])
+            added = opened[:, : 2 * hidden] * torch.tanh(now[:, 6 * hidden :])
+            cell = added if cell is None else opened[:, 2 * hidden : 4 * hidden] * cell + added
+            found.append(opened[:, 4 * hidden :] * torch.tanh(cell))
+        states = torch.stack(found, dim=1)
+        behind = states[:, :, hidden:].gather(1, order.expand(-1, -1, hidden))
+        return torch.cat([states[:, :, :hidden], behind], dim=2)
+
+
+def _side_by_side(forwards: Tensor, backwards: Tensor) -> Tensor:
+    """Weights (4H, X) of two LSTMs as one (8H, 2X), in the order of `Unrolled`'s gates.
+
+    torch keeps an LSTM's rows as input, forget, candidate and output gates.
+    """
+    hidden, width = forwards.shape[0] // 4, forwards.shape[1]
+    whole = forwards.new_zeros(4, 2, hidden, 2, width)
+    for direction, weight in enumerate((forwards, backwards)):
+        whole[:, direction, :, direction] = weight.reshape(4, hidden, width)[[0, 1, 3, 2]]
+    return whole.reshape(8 * hidden, 2 * width)
 
 
 def _turned(attention_mask: Tensor) -> Tensor:

@@ -207,7 +207,7 @@ class Task(ABC):
         return np.flatnonzero(chosen != fold.at - 1), np.flatnonzero(chosen == fold.at - 1)
 
     def in_fold(self, fold: Fold) -> Task | None:
-        """The task set up so that its own `load_split` and `plan` read one fold; None where items are divided.
+        """The task set up so that its own `load_split` and `plan` read a fold; None where items are divided.
 
         For data whose parts are no sets of items, such as the rows of one series.
 

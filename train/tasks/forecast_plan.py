@@ -50,7 +50,7 @@ def make_forecast_plan(
     if start is None:
         spec = _spec(task, data.series, options)
         network = build_network({"name": spec.network.name, "arguments": spec.network.arguments})
-        _fit_scalers(network, data.series, train_set)
+        fit_scalers(network, data.series, train_set)
     else:
         spec, network = start.spec, load_network(start.program())
     levels = spec.output.levels  # type: ignore[attr-defined]
@@ -120,7 +120,7 @@ class _ValidationLoss:
         return self._loss(quantiles, torch.from_numpy(truth).to(quantiles.device))
 
 
-def _fit_scalers(network: ScaledForecaster, series: SeriesInput, train_set: SeriesTrainSet) -> None:
+def fit_scalers(network: ScaledForecaster, series: SeriesInput, train_set: SeriesTrainSet) -> None:
     """Scale by the training rows: those of validation and test must not be known."""
     mean, scale = fit_scale(train_set.past, len(series.names))
     known = slice(len(series.names) - len(series.known), None)  # known columns, then the calendar's

@@ -19,7 +19,7 @@ from sdk.spec import Spec
 from train.data.labelled_items import LabelledItems, read_part
 from train.data.real_pictures import RealPictures, picture_input
 from train.data.sources import open_images
-from train.options import TrainOptions, wrong_pair
+from train.options import TrainOptions, flag_of, wrong_pair
 from train.tasks.base import Report, Split, Splits, Task
 from train.tasks.gan_arguments import add_gan_arguments
 from train.tasks.gan_options import FEWEST, SCORED, GanOptions
@@ -72,7 +72,7 @@ class GanTask(Task):
             "model": self.models[0],
             "epochs": 12,
             "batch_size": 64,
-            "lr": 2e-4,
+            "lr": 3e-4,
             "optimizer": "adam",
             "weight_decay": 0.0,
             "scheduler": "none",
@@ -83,13 +83,12 @@ class GanTask(Task):
     def checked(self, options: TrainOptions) -> TrainOptions:
         """Refuse what cannot be honoured with two networks that learn against each other."""
         for name, why in (
+            ("qat", "Leave it out: export with --precision int8 and look at the pictures."),
             ("start", "A checkpoint holds no discriminator: continue a run with --resume."),
             ("teacher", "Leave it out: what is learned from are pictures, not answers."),
-            ("qat", "Leave it out: export with --precision int8 and look at the pictures."),
         ):
             if getattr(options, name) is not None:
-                flag = "--from" if name == "start" else f"--{name}"
-                raise UsageError(f"Option {flag}", got="it for task 'gan'", expected="none", fix=why)
+                raise UsageError(f"Option {flag_of(name)}", got="it for task 'gan'", expected="none", fix=why)
         if options.model not in self.models:
             raise UsageError("Option --model", got=repr(options.model), expected=", ".join(self.models),
                              fix="Leave it out.")  # fmt: skip

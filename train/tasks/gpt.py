@@ -18,7 +18,7 @@ from train.data.text_corpus import open_corpus, split_of
 from train.options import TrainOptions, require, wrong_pair
 from train.prompt_tokenizers import BYTE_PAIRS, BYTE_TOKENS, TOKENIZERS
 from train.start import read_checkpoint
-from train.tasks.base import Report, Split, Task
+from train.tasks.base import Fold, Report, Split, Task
 from train.tasks.gpt_arguments import add_gpt_arguments
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class GptTask(Task):
     mode: ClassVar[str] = "min"
     models: ClassVar[tuple[str, ...]] = ("gpt",)
     options_type: ClassVar[type[Any]] = GptOptions
+    _fold: Fold | None = None
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options of `GptOptions`."""

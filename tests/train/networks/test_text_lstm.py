@@ -45,6 +45,14 @@ def test_the_backward_direction_reads_from_the_end() -> None:
     assert not torch.allclose(both[:, 0, 4:], layer.backwards(features[:, :1])[0][:, 0])
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_unrolled_it_gives_the_same_answers(layers: int) -> None:
+    torch.manual_seed(0)
+    network = build(20, 3, hidden=8, embedding=5, layers=layers).eval()
+    ids, mask = inputs(1, 4, 6, padded_to=6)
+    torch.testing.assert_close(network.unrolled()(ids, mask), network(ids, mask), atol=ROUNDING, rtol=0)
+
+
 def test_stages_can_be_frozen_and_slowed_down() -> None:
     network = build(20, 2, hidden=4, layers=2)
     assert [group.lr_scale for group in layerwise(network, 0.5)] == [0.125, 0.25, 0.5, 1.0]

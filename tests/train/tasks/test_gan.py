@@ -182,10 +182,8 @@ def test_features_of_another_kind_are_refused(shades: Path, tmp_path: Path) -> N
     generator = train(options).checkpoint
     with pytest.raises(UsageError, match="--features 'gan.safetensors': got one that takes 'noise'"):
         open_features(generator)
-    for name in ("start", "teacher", "qat"):
-        with pytest.raises(
-            UsageError, match=f"--{'from' if name == 'start' else name}: got it for task 'gan'"
-        ):
+    for name, flag in (("start", "from"), ("teacher", "teacher"), ("qat", "qat")):
+        with pytest.raises(UsageError, match=f"--{flag}: got it for task 'gan'"):
             make_options("gan", shades, "out", **{name: generator})
 
 
