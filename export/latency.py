@@ -2,9 +2,9 @@
 
 Both engines stay open and take turns in short blocks of shuffled order on the same real inputs, so that a
 busy moment of the machine falls on both. Each block gives one figure, the first quartile of its runs: on a
-busy machine low quantiles tell the engine apart from its neighbours, and means do not. What is timed is the
-graph with its validation of inputs; decoding and resizing are the same for both and would only hide the
-difference.
+busy machine low quantiles tell the engine apart from its neighbours, and means do not. What is timed is what
+one prediction does with the graphs, with its validation of inputs; decoding and resizing are the same for
+both and would only hide the difference.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class _Turn:
 
     def __init__(self, predictor: Predictor, items: Sequence[Any]) -> None:
         spec = predictor.spec
-        self._run = predictor.runtime.run
+        self._run = predictor.compute
         self._inputs: list[dict[str, Array]] = []
         for item in items:
             sample = spec.input.load(item)

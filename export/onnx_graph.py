@@ -13,6 +13,7 @@ from torch import nn
 
 from export.bake import bake, example_input, open_axes
 from export.data_dependent import data_dependent_operators, trace_script
+from export.lowering import at_fixed_size
 from runtimes import EngineError
 from runtimes.errors import first_line
 from sdk.spec import Spec
@@ -50,7 +51,18 @@ def trace_onnx(network: nn.Module, spec: Spec, *, fold: bool = True) -> tuple[by
         module, baked_spec = bake(network, spec, fold=False)  # folding looks at a trace of torch.export
         with _quiet():
             return trace_script(module, baked_spec, example_input(baked_spec, batch=1))
+    if spec.input.any_size:
+        from export.any_size import open_sizes
+
+        module, traced_spec = bake(network, at_fixed_size(spec), fold=False)
+        _, baked_spec = bake(network, spec, fold=False)
+        return open_sizes(_traced(module, traced_spec), module, baked_spec), baked_spec
     module, baked_spec = bake(network, spec, fold=fold)
+    return _traced(module, baked_spec), baked_spec
+
+
+def _traced(module: nn.Module, baked_spec: Spec) -> bytes:
+    """A baked module as an ONNX model."""
     graph = baked_spec.graph()
     inputs = example_input(baked_spec, batch=2)
     batch = torch.export.Dim("batch")
@@ -76,7 +88,7 @@ def trace_onnx(network: nn.Module, spec: Spec, *, fold: bool = True) -> tuple[by
     assert program is not None
     model = program.model_proto
     # A model larger than protobuf's limit would need a second file; one artifact is one file.
-    return model.SerializeToString(), baked_spec
+    return model.SerializeToString()
 
 
 def strip_notes(payload: bytes) -> bytes:

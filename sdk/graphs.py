@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runtimes import Array, InputError, Program, Runtime, SpecError, open_runtime
+import numpy as np
+
+from runtimes import Array, Dim, InputError, Program, Runtime, SpecError, open_runtime
 from sdk.artifact import Artifact
 from sdk.spec import Graph, called_as
 
@@ -37,6 +39,9 @@ class Graphs:
     def __call__(self, name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph called `name`: of several variants the first that takes arrays of these shapes.
 
+        What comes behind the first graph may have more rows than a call takes, such as several texts in work
+        per item: it is run in parts.
+
         Raises:
             SpecError: No graph is called so.
             InputError: A name, dtype, shape or value does not fit.
@@ -46,6 +51,10 @@ class Graphs:
         if found is None:
             self._spec.variants(name)  # says what there is
         assert found is not None
+        graph, _ = found[0]
+        most = _most_rows(graph)
+        if graph is not self._spec.graphs[0] and most is not None and _rows(arrays) > most:
+            return self._in_parts(name, arrays, most)
         if len(found) == 1:
             return found[0][1].run(arrays)
         for graph, runtime in found:
@@ -57,6 +66,13 @@ class Graphs:
             expected=" or ".join(_shapes(graph) for graph, _ in found),
             fix="Pad the input to one of these shapes, or make it shorter.",
         )
+
+    def _in_parts(self, name: str, arrays: Mapping[str, Array], rows: int) -> dict[str, Array]:
+        parts = [
+            self(name, {key: array[start : start + rows] for key, array in arrays.items()})
+            for start in range(0, _rows(arrays), rows)
+        ]
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
     def close(self) -> None:
         """Give the engine's memory back."""
@@ -101,6 +117,17 @@ def _require_same_interface(name: str, graph: Graph, runtime: Runtime) -> None:
                 expected=f"{[f'{i.name}: {i}' for i in declared]}, as its contract says",
                 fix="Export the checkpoint again, or correct the spec that was passed.",
             )
+
+
+def _rows(arrays: Mapping[str, Array]) -> int:
+    return max((len(array) for array in arrays.values() if np.ndim(array)), default=0)
+
+
+def _most_rows(graph: Graph) -> int | None:
+    """How many rows one call takes at most; None where there is no bound."""
+    for extent in graph.inputs[0].shape[:1]:
+        return extent.max if isinstance(extent, Dim) else extent
+    return None
 
 
 def _shapes(graph: Graph) -> str:

@@ -113,9 +113,15 @@ class Kind(ABC):
 
 
 class InputKind(Kind):
-    """How items become arrays."""
+    """How items become arrays.
+
+    Class attributes:
+        any_size: Whether nothing in the graph that is fed depends on how large an item is, so that it can be
+            traced at one size and opened for all others.
+    """
 
     table: ClassVar[Mapping[str, str]] = INPUT_KINDS
+    any_size: ClassVar[bool] = False
 
     @abstractmethod
     def load(self, item: Any) -> Sample:

@@ -114,7 +114,7 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Remove the temporary files of writes that were killed."""
-        for folder in (self.root, self.last.parent):
+        for folder in (self.root, self.last.parent, self.samples):
             for path in folder.glob(".*.part"):
                 path.unlink(missing_ok=True)
 

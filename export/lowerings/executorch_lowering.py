@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from export.bake import bake
-from export.lowering import Lowered, Lowering, Request, put_together
+from export.lowering import Lowered, Lowering, Request, at_fixed_size, put_together
 from export.quantization.executorch_routes import take_route
 from export.recipe import ENTROPY, FP32, INT4_WEIGHTS, INT8, INT8_DYNAMIC, PERCENTILE
 from runtimes import (
@@ -21,6 +21,7 @@ from runtimes import (
     EngineError,
     EngineMissingError,
     Program,
+    TensorInfo,
     UsageError,
 )
 from runtimes.errors import first_line
@@ -52,7 +53,12 @@ class ExecuTorchLowering(Lowering):
     def lower(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
         """See `Lowering.lower`."""
         _require_calibrator(request)
+        spec = at_fixed_size(spec)
         graphs = _graphs(spec)
+        if len(graphs) > len(spec.graphs) and hasattr(network, "unrolled"):
+            # In one row at a time XNNPACK takes all of a recurrent network; with an open batch it leaves the
+            # slices out, and lowering takes twice as long.
+            network, graphs = network.unrolled(), [_of_one_row(graph) for graph in graphs]
         _require_one_shape(graphs, request.precision)
         exir = import_exir()
         with quiet_lowering():
@@ -91,6 +97,13 @@ def _graphs(spec: Spec) -> list[Graph]:
     for graph in others:
         found += spec.output.variants(graph, spec.input) or (graph,)
     return found
+
+
+def _of_one_row(graph: Graph) -> Graph:
+    def single(infos: tuple[TensorInfo, ...]) -> tuple[TensorInfo, ...]:
+        return tuple(replace(info, shape=(1, *info.shape[1:])) for info in infos)
+
+    return replace(graph, inputs=single(graph.inputs), outputs=single(graph.outputs))
 
 
 def _compile(

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from export.lowering import FP16, FP32, INT8, Lowered, Lowering, Request, put_together, request_for
+from export.lowering import FP16, FP32, INT8, Lowered, Lowering, Request, at_fixed_size, put_together, request_for
 from runtimes.cuda_memory import gpu_count
 from runtimes.tensorrt_build_process import build_in_subprocess
 from runtimes.tensorrt_builder import choose_package
@@ -28,6 +28,7 @@ class TensorRTLowering(Lowering):
 
     def lower(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
         """See `Lowering.lower`. Precision is written into the graph, which TensorRT builds as it is typed."""
+        spec = at_fixed_size(spec)
         parts = {
             graph.name: _lower_graph(network, spec.only(graph), request_for(graph, network, spec, request))
             for graph in spec.graphs

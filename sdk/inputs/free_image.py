@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+from PIL import Image
+
 from runtimes import Dim, SpecError, TensorInfo
 from sdk.inputs.image import ImageInput
 from sdk.kinds import InputKind
@@ -22,18 +25,21 @@ class FreeImageInput(ImageInput):
 
     A picture is resized only where a side of it is shorter than `smallest_px` (enlarged until it is not) or
     longer than `largest_px` (shrunk until it is not); the aspect is kept unless both are wanted at once.
-    `ImageInput.size_wh` is what pictures are stretched to where an engine needs a
-    fixed size.
+    Sides are then mirrored at their ends up to the next multiple of `multiple_px`; what is painted there is
+    cut away again. `ImageInput.size_wh` is what pictures are stretched to where an engine needs a fixed size.
 
     Attributes:
         smallest_px: Of the shorter side.
         largest_px: Of the longer side.
+        multiple_px: What the network can halve and double without a rest.
     """
 
     kind: ClassVar[str] = "free_image"
+    any_size: ClassVar[bool] = True
 
     smallest_px: int
     largest_px: int
+    multiple_px: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,6 +48,9 @@ class FreeImageInput(ImageInput):
         enough = self.largest_px >= max(self.smallest_px, *self.size_wh)
         _require("largest_px", self.largest_px, enough, "at least smallest_px, and at least size_wh")
         _require("size_wh", self.size_wh, min(self.size_wh) >= self.smallest_px, "at least smallest_px")
+        sides = (*self.size_wh, self.smallest_px, self.largest_px)
+        whole = 1 <= self.multiple_px <= self.smallest_px and not any(px % self.multiple_px for px in sides)
+        _require("multiple_px", self.multiple_px, whole, "a divisor of all sizes")
 
     def batch_of(self, inputs: Sequence[TensorInfo]) -> Dim:  # noqa: ARG002
         """One picture a call: the next may have another size."""
@@ -72,8 +81,15 @@ class FreeImageInput(ImageInput):
         return wide, high
 
     def _canvas(self, inner_wh: tuple[int, int]) -> tuple[int, int]:
-        """Neither padded nor cut."""
-        return inner_wh
+        """The next multiples."""
+        wide, high = (-(-side // self.multiple_px) * self.multiple_px for side in inner_wh)
+        return wide, high
+
+    def _place(self, image: Image.Image, left: int, top: int) -> Image.Image:
+        pixels = np.asarray(image)
+        wide, high = self._canvas(image.size)
+        margins = [(top, high - image.height - top), (left, wide - image.width - left)]
+        return Image.fromarray(np.pad(pixels, [*margins, (0, 0)][: pixels.ndim], mode="reflect"))
 
 
 def _require(name: str, value: object, holds: bool, expected: str) -> None:

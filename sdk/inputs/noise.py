@@ -24,6 +24,8 @@ LEAST_TRUNCATION = 0.1
 """Nearer to zero nearly everything drawn is thrown away, and all pictures are alike."""
 
 _NPY_MAGIC = b"\x93NUMPY"
+_SHOWN = 40
+"""Bytes of an item that a message quotes."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class NoiseInput(InputKind):
         """Draw the numbers of a seed, or take them as they are.
 
         Args:
-            item: A seed (a whole number, or its digits as text or bytes), or float numbers (dimensions,): an
-                array, an ``.npy`` file, or its bytes.
+            item: A seed (a whole number, or its digits as text), or float numbers (dimensions,) as an array;
+                or a file of digits or an ``.npy``, or the bytes of one.
 
         Raises:
             InputError: It is neither, or the numbers do not fit.
@@ -145,37 +147,38 @@ def _seed_or_array(item: Any) -> int | Array:
     if isinstance(item, np.ndarray):
         return item
     if isinstance(item, bytes):
-        return _read(io.BytesIO(item), "bytes") if item.startswith(_NPY_MAGIC) else _digits(item)
-    if isinstance(item, (str, os.PathLike)):
-        path = Path(item)
-        return _read(path, repr(path.name)) if path.suffix.lower() == ".npy" else _digits(str(item).encode())
-    raise _neither(f"a {type(item).__name__}")
+        return _of_bytes(item, repr(item[:_SHOWN].decode(errors="replace")))
+    if not isinstance(item, (str, os.PathLike)):
+        raise _neither(f"a {type(item).__name__}")
+    name = repr(Path(item).name)
+    if str(item).isdecimal():
+        return _of_bytes(str(item).encode(), name)
+    try:
+        return _of_bytes(Path(item).read_bytes(), f"file {name}")
+    except (OSError, ValueError) as error:
+        missing = not isinstance(error, (IsADirectoryError, PermissionError))
+        raise _neither(name if missing else f"{name}, which cannot be read") from error
 
 
-def _digits(text: bytes) -> int:
-    if not text.isdigit() or len(text) > len(str(SEEDS)):
-        raise _neither(repr(text[:40].decode(errors="replace")))
-    return _checked_seed(int(text))
+def _of_bytes(data: bytes, name: str) -> int | Array:
+    """What an encoded item, or a file, holds."""
+    if data.startswith(_NPY_MAGIC):
+        try:
+            array: Array = np.load(io.BytesIO(data), allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"Noise {name}", got="no whole .npy array", expected="an array saved by np.save",
+                             fix="Pass a seed, or save the numbers again.") from error  # fmt: skip
+        return array
+    digits = data.strip()
+    if not digits.isdigit() or len(digits) > len(str(SEEDS)):
+        raise _neither(name)
+    return _checked_seed(int(digits))
 
 
 def _checked_seed(seed: int) -> int:
     if not 0 <= seed < SEEDS:
         raise _neither(str(seed))
     return seed
-
-
-def _read(source: Any, name: str) -> Array:
-    try:
-        array = np.load(source, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        got = "no such file" if isinstance(error, FileNotFoundError) else "no plain .npy array"
-        raise InputError(f"Noise {name}", got=got, expected="an array saved by np.save",
-                         fix="Pass a seed, or save the numbers again.") from error  # fmt: skip
-    if not isinstance(array, np.ndarray):
-        raise InputError(
-            f"Noise {name}", got="several arrays", expected="one", fix="Use np.save, not np.savez."
-        )
-    return array
 
 
 def _neither(got: str) -> InputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -158,6 +159,12 @@ class SeriesInput(InputKind):
         """The window as CSV."""
         table: Table = source
         return table.to_csv(self.time)
+
+    def contents(self, item: Any) -> bytes:
+        """As CSV, but files as they are."""
+        if isinstance(item, (str, os.PathLike, bytes)):
+            return super().contents(item)
+        return read_table(item, self.time, self.names).to_csv(self.time)
 
     def row(self, given: Mapping[str, Any]) -> Table:
         """One new row: the time, the target, and the other columns.

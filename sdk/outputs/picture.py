@@ -146,8 +146,9 @@ def at_original_size(picture: Array, sample: Sample) -> Array:
     placing = placing_of(sample.geometry, (width, height), (picture.shape[1], picture.shape[0]))
     left, top, right, bottom = placing.seen
     size_wh = (right - left, bottom - top)
-    if placing.box == (0, 0, *size_wh) and picture.shape[:2] == size_wh[::-1]:
-        return picture
+    if placing.box[2] - placing.box[0] == size_wh[0] and placing.box[3] - placing.box[1] == size_wh[1]:
+        x, y = round(placing.box[0]), round(placing.box[1])
+        return picture[y : y + size_wh[1], x : x + size_wh[0]]
     image = Image.fromarray(picture if picture.shape[2] > 1 else picture[:, :, 0])
     resized = np.asarray(image.resize(size_wh, Image.Resampling.BICUBIC, placing.box))
     return resized if resized.ndim == 3 else resized[:, :, None]

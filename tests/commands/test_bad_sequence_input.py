@@ -1,4 +1,4 @@
-"""Bad texts, series and vocabularies, through the command as a person gives them: a stated rule, or one line
+"""Bad texts, series and styles, through the command as a person gives them: a stated rule, or one line
 that names what is wrong and where, exit code 2, and nothing written.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sdk.artifact import read_artifact, write_artifact
 from sdk.command import main
@@ -21,9 +22,11 @@ from tests.train.small_sequences import (
     CONTEXT,
     HORIZON,
     SMALL,
+    VGG,
     series_rows,
     small_options,
     write_pairs,
+    write_photos,
     write_reviews,
     write_series,
 )
@@ -316,6 +319,46 @@ def test_series_without_the_models_columns_are_refused(
     path.write_bytes(b"time,load\n\xff\xfe,1\n")
     assert "got bytes that are no UTF-8" in refused("predict", trained("forecast"), path)
     assert "got no such file" in refused("predict", trained("forecast"), tmp_path / "nowhere.csv")
+
+
+# --- style ------------------------------------------------------------------------------------------------
+
+PICTURES = {
+    "1x1": "got a picture of 1×1 pixels",
+    "15x40": "got a picture of 15×40 pixels",
+    "text": "style.png",
+    "empty": "style.png",
+    "missing": "style.png",
+}
+
+
+def _picture(case: str, path: Path) -> Path:
+    if case == "text":
+        path.write_text("a swirling sky")
+    elif case == "empty":
+        path.touch()
+    elif case != "missing":
+        Image.new("RGB", tuple(map(int, case.split("x"))), (200, 40, 40)).save(path)  # type: ignore[arg-type]
+    return path
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_training_refuses_a_style_picture(case: str, tmp_path: Path, refused: Refused) -> None:
+    data = write_photos(tmp_path)
+    style = _picture(case, tmp_path / "style.png")
+    words = ["--style", style, "--vgg", tmp_path / VGG, *QUICK, *_words("style")]
+    said = refused("train", "style", "--data", data, "--out", tmp_path / "run", *words)
+    assert "style.png" in said
+    assert PICTURES[case] in said
+
+
+def test_a_photo_of_one_pixel_is_painted(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rule: a photo of any size comes back in its own."""
+    photo, out = _picture("1x1", tmp_path / "photo.png"), tmp_path / "out"
+    assert main(["predict", str(trained("style")), str(photo), "--out", str(out)]) == 0
+    assert "1×1 px" in capsys.readouterr().out
 
 
 # --- as its own process -----------------------------------------------------------------------------------

@@ -73,8 +73,9 @@ def test_lstm_forecasts_and_follows_alike_in_every_runtime(load_csv: Path, tmp_p
         np.testing.assert_allclose(followed[other], followed[0], rtol=FP32_TOLERANCE)
 
 
-def test_tft_forecasts_alike_in_onnx_with_its_attention(load_csv: Path, tmp_path: Path) -> None:
-    checkpoint, onnx = _exported(load_csv, tmp_path, ["onnx"], model="tft")
+@pytest.mark.slow
+def test_tft_forecasts_alike_in_every_runtime(load_csv: Path, tmp_path: Path) -> None:
+    checkpoint, onnx, pte = _exported(load_csv, tmp_path, ["onnx", "pte"], model="tft")
     windows = _windows(read_table(load_csv, "time", ("load",)))
     with Predictor(checkpoint) as first, Predictor(onnx) as second:
         for one, other in zip(first.predict(windows), second.predict(windows), strict=True):
@@ -83,12 +84,6 @@ def test_tft_forecasts_alike_in_onnx_with_its_attention(load_csv: Path, tmp_path
             assert other.variables.keys() == one.variables.keys()
         followed = _followed(second, read_table(load_csv, "time", ("load",)))
     assert np.isfinite(followed).all()
-
-
-@pytest.mark.slow
-def test_tft_lowers_to_executorch(load_csv: Path, tmp_path: Path) -> None:
-    checkpoint, pte = _exported(load_csv, tmp_path, ["pte"], model="tft")
-    windows = _windows(read_table(load_csv, "time", ("load",)))
     with Predictor(checkpoint) as first, Predictor(pte) as second:
         assert second.batch_size > 1
         expected, found = first.outputs(windows), second.outputs(windows)

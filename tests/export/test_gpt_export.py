@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from safetensors.torch import load
 
 from export.pipeline import export_artifacts
 from export.recipe import INT8_DYNAMIC, Recipe
+from runtimes import Dim
 from sdk import Predictor, read_artifact
-from sdk.artifact import PROVED
+from sdk.artifact import NOT_RUN, PROVED
 from sdk.command import main
 from tests.tiny_gpt import CONTEXT, write_tiny_gpt
 
@@ -82,6 +84,16 @@ def test_executorch_writes_what_the_checkpoint_writes(checkpoint: Path, tmp_path
     (made,) = export_artifacts(checkpoint, ["pte"], out=tmp_path, max_batch=4)
     assert made.evidence.status == PROVED
     _require_same_text(made.path, checkpoint)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is not installed")
+def test_tensorrt_engines_are_built(checkpoint: Path, tmp_path: Path) -> None:
+    (made,) = export_artifacts(checkpoint, ["trt"], out=tmp_path, max_batch=2)
+    assert made.evidence.status in (NOT_RUN, PROVED)
+    graphs = read_artifact(made.path).spec.graphs
+    assert [graph.name for graph in graphs] == ["main", "step"]
+    assert {graph.inputs[0].shape[0] for graph in graphs} == {Dim(1, 2)}
 
 
 @pytest.mark.slow

@@ -46,6 +46,11 @@ def test_seed_in_any_form_is_the_same(item: Any) -> None:
     np.testing.assert_array_equal(_noise(item), draw_normal(7, 5))
 
 
+def test_file_of_digits_is_a_seed(tmp_path: Path) -> None:
+    (tmp_path / "item").write_bytes(b"7\n")
+    np.testing.assert_array_equal(_noise(tmp_path / "item"), draw_normal(7, 5))
+
+
 def test_numbers_are_taken_as_they_are(tmp_path: Path) -> None:
     numbers = np.linspace(-1, 1, 5)
     np.save(tmp_path / "noise.npy", numbers)
@@ -93,8 +98,8 @@ def test_truncation_leaves_nothing_beyond() -> None:
         (np.zeros(4, np.float32), r"got float32 \(4,\), expected floats \(5,\)"),
         (np.zeros(5, np.int64), "got int64"),
         (np.full(5, np.nan, np.float32), "got NaN or infinity"),
-        ("missing.npy", "got no such file"),
-        (b"\x93NUMPY broken", "no plain .npy array"),
+        ("missing.npy", "got 'missing.npy'"),
+        (b"\x93NUMPY broken", "no whole .npy array"),
     ],
     ids=["negative", "large", "bool", "float", "word", "empty", "short", "ints", "nan", "missing", "broken"],
 )

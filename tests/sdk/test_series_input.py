@@ -164,6 +164,13 @@ def test_what_is_encoded_loads_as_the_same_arrays() -> None:
         np.testing.assert_array_equal(again.arrays[name], array)
 
 
+def test_contents_tell_windows_apart(tmp_path: Path) -> None:
+    series, path = series_input(), write_series(tmp_path / "load.csv", 60)
+    assert series.contents(path) == path.read_bytes()
+    first, second = (series.contents(hourly_table(rows)) for rows in (60, 61))
+    assert first == series.contents(hourly_table(60)) != second
+
+
 def test_batch_puts_windows_on_a_first_axis() -> None:
     series = series_input()
     samples = [series.load(hourly_table(rows)) for rows in (60, 50)]

@@ -11,7 +11,7 @@ import time
 from tests.train.study_subjects import open_shared
 from train.tune_study import SharedStudy
 
-EPOCHS = 4
+EPOCHS = 2
 
 
 def work(study: SharedStudy, total: int, seconds: float) -> None:
@@ -22,13 +22,18 @@ def work(study: SharedStudy, total: int, seconds: float) -> None:
         if claim is None:
             time.sleep(0.02)
             continue
-        print("begin", claim.number, flush=True)
+        _say("begin", claim.number)
         with claim.beating():
             for epoch in range(1, EPOCHS + 1):
                 time.sleep(seconds / EPOCHS)
                 claim.report(claim.values["lr"] * epoch, epoch)
             claim.finish(claim.values["lr"])
-        print("end", claim.number, flush=True)
+        _say("end", claim.number)
+
+
+def _say(word: str, number: int) -> None:
+    sys.stdout.write(f"{word} {number}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -6,12 +6,55 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from runtimes import Array, InputError, UsageError
 from sdk.inputs.image import IMAGE, ImageInput
+from train.data.idx import find_idx_folder
 from train.data.image_folder import unreadable
-from train.data.labelled_items import ImageSource
+from train.data.labelled_items import ImageSource, LabelledItems
+from train.data.photos import PhotoFolder, open_photos
+from train.data.sources import open_images
 
 FOLDER_SIDE_PX = 64
+
+
+def open_pictures(data: Path) -> ImageSource:
+    """Idx files; a folder per class; or any other folder of pictures, at any depth.
+
+    Raises:
+        DataError: It is none of them, or cannot be used.
+    """
+    part = data / "train" if (data / "train").is_dir() else data
+    inside = [p for p in part.iterdir() if p.is_dir() and not p.name.startswith(".")] if part.is_dir() else []
+    if len(inside) >= 2 or find_idx_folder(data) is not None:
+        return open_images(data, same_classes=False)
+    return PlainPictures(open_photos(data))
+
+
+class PlainPictures:
+    """Pictures of which nothing is known, as one class; see `ImageSource`.
+
+    Args:
+        folder: Where they are.
+    """
+
+    channels = "rgb"
+    size_wh: tuple[int, int] | None = None
+    names_classes = False
+
+    def __init__(self, folder: PhotoFolder) -> None:
+        self._folder = folder
+        self.splits = tuple(folder.parts)
+
+    def read(self, split: str) -> LabelledItems:
+        """Paths in a fixed order, all of the class ``pictures``."""
+        paths = self._folder.parts[split]
+
+        def fingerprint(at: int) -> bytes:
+            return self._folder.sha256(paths[at : at + 1]).encode()
+
+        return LabelledItems(paths, np.zeros(len(paths), np.int64), ("pictures",), fingerprint)
 
 
 class RealPictures(Sequence[Array]):

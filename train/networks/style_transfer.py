@@ -41,7 +41,7 @@ def build(width: int = DEFAULT_WIDTH, blocks: int = DEFAULT_BLOCKS) -> nn.Module
 
 
 class StyleNetwork(nn.Module):
-    """float32 (N, 3, H, W), 0..1, to the same, for any H and W from `style_sizes.SMALLEST_PX`."""
+    """float32 (N, 3, H, W), 0..1, to the same: H and W multiples of 4, from `style_sizes.SMALLEST_PX`."""
 
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
@@ -58,10 +58,7 @@ class StyleNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Paint one batch."""
-        height, width = image.shape[2:]
-        painted = torch.sigmoid(self.paint(self.decode(self.blocks(self.encode(image)))))
-        # Halving rounds odd sizes up.
-        return painted[:, :, :height, :width]
+        return torch.sigmoid(self.paint(self.decode(self.blocks(self.encode(image)))))
 
 
 class Mirrored(nn.Module):

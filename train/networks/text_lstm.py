@@ -97,12 +97,14 @@ class BothWays(nn.Module):
 
 
 class Unrolled(nn.Module):
-    """What `BothWays` computes, step by step, both directions in one: a quarter of the operators that engines
-    without an LSTM of their own make of it. The length is that of the text it is traced with.
+    """What `BothWays` computes, step by step and both ways at once.
+
+    That is a quarter of the operators that engines without an LSTM of their own would make of it. The length
+    is that of the text it is traced with.
 
     Attributes:
-        inputs: From a token and its opposite in the turned text to the gates of both directions: input, forget
-            and output gates (sigmoid), then candidates (tanh), the forward direction's half of each first.
+        inputs: From a token and its opposite in the turned text to the gates of both directions: input,
+            forget and output gates (sigmoid), then candidates (tanh), the forward half of each first.
         recurrent: From the state of both directions to the same; a direction's block is zero for the other.
     """
 
@@ -127,12 +129,13 @@ class Unrolled(nn.Module):
         found: list[Tensor] = []
         cell = None
         for step in range(features.shape[1]):
-            now = gates[:, step] if cell is None else gates[:, step] + self.recurrent(found[-1])
-            opened = torch.sigmoid(now[:, : 6 * hidden])
-            added = opened[:, : 2 * hidden] * torch.tanh(now[:, 6 * hidden :])
-            cell = added if cell is None else opened[:, 2 * hidden : 4 * hidden] * cell + added
-            found.append(opened[:, 4 * hidden :] * torch.tanh(cell))
-        states = torch.stack(found, dim=1)
+            now = gates[:, step : step + 1]  # three axes throughout: XNNPACK slices, and does not select
+            now = now if cell is None else now + self.recurrent(found[-1])
+            opened = torch.sigmoid(now[:, :, : 6 * hidden])
+            added = opened[:, :, : 2 * hidden] * torch.tanh(now[:, :, 6 * hidden :])
+            cell = added if cell is None else opened[:, :, 2 * hidden : 4 * hidden] * cell + added
+            found.append(opened[:, :, 4 * hidden :] * torch.tanh(cell))
+        states = torch.cat(found, dim=1)
         behind = states[:, :, hidden:].gather(1, order.expand(-1, -1, hidden))
         return torch.cat([states[:, :, :hidden], behind], dim=2)
 

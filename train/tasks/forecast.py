@@ -197,11 +197,12 @@ class ForecastTask(Task):
         own: ForecastOptions = options.task_options
         start = None if options.start is None else read_checkpoint(options.start, "--from", self.name)
         series = plan_input(options.data, own) if start is None else _series_of(start.spec)
-        data = SeriesData(options.data, series, replace(own.division, fold=self._division.fold))
+        division = replace(own.division, fold=self._division.fold)
+        data = SeriesData(options.data, series, division)
         train, val = data.split("train"), data.split("val")
         splits = Splits(train, val, data.split("test") if data.has_test else val)
         plan = make_forecast_plan(self.name, data, options, splits, start)
-        facts: dict[str, Any] = {FACT: asdict(own.division)}
+        facts: dict[str, Any] = {FACT: asdict(division)}
         if own.spread == "none":
             facts[SPREAD_FACT] = None
         return replace(plan, facts={**plan.facts, **facts})

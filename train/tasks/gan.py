@@ -17,8 +17,7 @@ from sdk.kinds import InputKind
 from sdk.results.picture_grid import grid_png
 from sdk.spec import Spec
 from train.data.labelled_items import LabelledItems, read_part
-from train.data.real_pictures import RealPictures, picture_input
-from train.data.sources import open_images
+from train.data.real_pictures import RealPictures, open_pictures, picture_input
 from train.options import TrainOptions, flag_of, wrong_pair
 from train.tasks.base import Report, Split, Splits, Task
 from train.tasks.gan_arguments import add_gan_arguments
@@ -47,9 +46,10 @@ class GanTask(Task):
     """
 
     name: ClassVar[str] = "gan"
-    summary: ClassVar[str] = "draw new pictures like those of a set: Fashion-MNIST, or a folder per class"
+    summary: ClassVar[str] = "draw new pictures like those of a set: Fashion-MNIST, or a folder of pictures"
     data_help: ClassVar[str] = (
-        "folder of idx files (Fashion-MNIST), or of pictures as CLASS/*.png or {train,val,test}/CLASS/*.png"
+        "folder of idx files (Fashion-MNIST), of pictures as CLASS/*.png, or of pictures at any depth; each "
+        "with or without {train,val,test}/"
     )
     metric: ClassVar[str] = "frechet"
     mode: ClassVar[str] = "min"
@@ -108,7 +108,7 @@ class GanTask(Task):
         """Seeds, and as many real pictures; see `Task.load_split`. Only ``train`` has all of them."""
         del spec  # the rules say more
         data = Path(data)
-        source = open_images(data, same_classes=False)
+        source = open_pictures(data)
         images = _of_classes(read_part(source, data, split, 1), self._classes, data)
         if split != "train":
             images = images.take(_spread(len(images.items), self._score_samples))
@@ -125,7 +125,7 @@ class GanTask(Task):
 
     def proof_split(self, data: Path) -> str:
         """``test`` where the data has one, else ``val``."""
-        return "test" if "test" in open_images(Path(data), same_classes=False).splits else "val"
+        return "test" if "test" in open_pictures(Path(data)).splits else "val"
 
     def measure(self, results: Sequence[Any], split: Split) -> tuple[Metric, ...]:
         """The Fréchet distance; nothing where the feature network's file is not here."""
@@ -171,7 +171,7 @@ class GanTask(Task):
         from train.tasks.gan_plan import make_gan_plan
 
         own: GanOptions = options.task_options
-        source = open_images(options.data, same_classes=False)
+        source = open_pictures(options.data)
         image_input = picture_input(source, own.image_size, own.resize)
         features = open_features(own.features)
         self._rules = {

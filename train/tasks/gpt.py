@@ -15,6 +15,7 @@ from sdk.artifact import Metric
 from sdk.inputs.tokenizer import open_tokenizer
 from sdk.spec import Spec
 from train.data.text_corpus import open_corpus, split_of
+from train.metrics import Z_95
 from train.options import TrainOptions, require, wrong_pair
 from train.prompt_tokenizers import BYTE_PAIRS, BYTE_TOKENS, TOKENIZERS
 from train.start import read_checkpoint
@@ -24,7 +25,6 @@ from train.tasks.gpt_arguments import add_gpt_arguments
 if TYPE_CHECKING:
     from train.plan import Plan
 
-_Z_95 = 1.959964
 _PLACES = (1, 8, 32, 128, 512)
 """Where the rows of the report begin: how far into a window a token stands."""
 _FROM_DIRECTORY = ("tokenizer", "vocabulary", "context", "layers", "heads", "width")
@@ -206,7 +206,7 @@ def _ratio(losses: Array, sizes: Array) -> tuple[float, float, float]:
     if count < 2:
         return 0.0, value, 2 * value
     residuals = losses - value * sizes
-    half = _Z_95 * float(np.sqrt(count / (count - 1) * (residuals**2).sum())) / total
+    half = Z_95 * float(np.sqrt(count / (count - 1) * (residuals**2).sum())) / total
     return max(0.0, value - half), value, value + half
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.networks.style_sizes import DEFAULT_BLOCKS, DEFAULT_WIDTH, SMALLEST_PX
+from train.networks.style_sizes import DEFAULT_BLOCKS, DEFAULT_WIDTH, MULTIPLE_PX, SMALLEST_PX
 from train.options import require
 
 LARGEST_PX = 2048
@@ -50,6 +50,10 @@ class StyleOptions:
                             ("largest_px", self.image_size)):  # fmt: skip
             value = getattr(self, name)
             require(f"--{name.replace('_', '-')}", value, value >= least, f"at least {least}")
+        for name in ("crop_size", "image_size", "largest_px"):
+            value = getattr(self, name)
+            whole = value % MULTIPLE_PX == 0
+            require(f"--{name.replace('_', '-')}", value, whole, f"a multiple of {MULTIPLE_PX}")
         for name in ("content_weight", "style_weight", "smooth_weight"):
             value = getattr(self, name)
             require(f"--{name.replace('_', '-')}", value, value >= 0, "at least 0")

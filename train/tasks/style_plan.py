@@ -17,7 +17,7 @@ from sdk.outputs.picture import PICTURE, PictureOutput
 from sdk.spec import SPEC_VERSION, Graph, Network, Spec
 from train.data.photo_crops import PhotoCrops
 from train.networks.freezing import ParameterGroup
-from train.networks.style_sizes import SMALLEST_PX
+from train.networks.style_sizes import MULTIPLE_PX, SMALLEST_PX
 from train.options import TrainOptions
 from train.plan import Plan
 from train.start import inherited_facts
@@ -116,6 +116,7 @@ def _spec(task: str, options: TrainOptions) -> Spec:
             views=("identity",),
             smallest_px=SMALLEST_PX,
             largest_px=own.largest_px,
+            multiple_px=MULTIPLE_PX,
         ),
         output=PictureOutput("rgb"),
         graphs=(graph,),

@@ -147,6 +147,14 @@ def test_without_test_rows_there_is_no_test_split(tmp_path: Path) -> None:
         data.split("test")
 
 
+def test_folds_are_blocks_of_time_that_learn_from_what_was_before(tmp_path: Path) -> None:
+    path = _written(tmp_path / "a.csv", hourly_table(ROWS).columns["load"])
+    parts = [_data(path, Division(VAL, TEST, fold=(at, 3))).ranges for at in (1, 2, 3)]
+    assert [part["train"] for part in parts] == [(0, 75), (0, 150), (0, 225)]
+    assert [part["val"] for part in parts] == [(75, 150), (150, 225), (225, 300)]
+    assert {part["test"] for part in parts} == {(300, 400)}
+
+
 def test_hash_tells_whether_a_part_changed(pair: tuple[SeriesData, SeriesData]) -> None:
     first, second = pair
     assert first.split("train").sha256 == second.split("train").sha256

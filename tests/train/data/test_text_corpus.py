@@ -103,3 +103,18 @@ def test_absent_data_parts_and_text_are_one_line(tmp_path: Path) -> None:
         corpus.documents("train")
     with pytest.raises(DataError, match="no test part"):
         corpus.documents("test")
+
+
+def test_folds_are_blocks_and_every_line_is_held_out_once(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{name} line {at}\n" for at in range(40)))
+    lines = {line for text in open_corpus(tmp_path).parts["train"] for line in text.splitlines()}
+    held: list[str] = []
+    for at in (1, 2, 3):
+        corpus = open_corpus(tmp_path, (at, 3))
+        judged = [line for text in corpus.documents("val") for line in text.splitlines()]
+        learned = [line for text in corpus.documents("train") for line in text.splitlines()]
+        assert sorted(judged + learned) == sorted(lines)
+        assert 15 < len(judged) < 40
+        held += judged
+    assert sorted(held) == sorted(lines)

@@ -16,9 +16,11 @@ from sdk.inputs.series import SeriesInput
 from sdk.inputs.series_table import Table, read_table
 from sdk.outputs.forecast import ForecastOutput
 from tests.hourly_series import hourly_table, write_series
+from train.folds import folded, folded_as
 from train.loop import train
 from train.options import TrainOptions, make_options
 from train.tasks import get_task, task_of
+from train.tasks.base import Fold
 
 ROWS = 600
 QUICK: dict[str, Any] = {
@@ -115,6 +117,19 @@ def test_checkpoint_divides_the_series_as_its_run_did(
     assert split.name == "test"
     assert len(split) == result.metrics[0].samples == (50 - 6) // 6 + 1
     assert split.sha256 == artifact.manifest.evidence.facts["data_sha256"]["test"]
+
+
+def test_a_fold_trains_on_its_block_and_says_so(
+    quick_forecast: Callable[..., TrainOptions], load_csv: Path
+) -> None:
+    options = quick_forecast(stride=5)
+    task = folded(get_task("forecast"), Fold(2, 3))
+    plan = task.plan(options)
+    facts = plan.facts
+    assert (facts["division"]["fold"], facts["fold"]) == ((2, 3), {"at": 2, "of": 3})
+    assert len(plan.splits.train) == (2 * 120 - 48 - 6) // 5 + 1
+    again = folded_as(get_task("forecast"), facts).as_trained(facts)
+    assert again.load_split(load_csv, "val", plan.spec).sha256 == plan.splits.val.sha256
 
 
 def test_without_test_rows_the_validation_rows_judge(quick_forecast: Callable[..., TrainOptions]) -> None:

@@ -46,6 +46,18 @@ def test_spec_fits_the_pictures(shades: Path, tmp_path: Path) -> None:
     assert [str(info) for info in coloured.graph().outputs] == ["float32 (1+, 3, 24, 24)"]
 
 
+def test_plain_folders_are_learned_from(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "set" / "inside", (200, 40, 40), 210, seed=1)
+    splits = _plan(tmp_path / "set", image_size=8, width=4).splits
+    assert [len(split) for split in splits] == [189, 21, 21]
+    assert splits.train.targets[0].shape == (8, 8, 3)
+    (tmp_path / "set" / "inside" / "017.png").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"Picture inside/017\.png"):
+        _plan(tmp_path / "set", image_size=8)
+    with pytest.raises(DataError, match="no such folder"):
+        _plan(tmp_path / "gone")
+
+
 def test_splits_hold_seeds_and_real_pictures(shades: Path) -> None:
     splits = _plan(shades, score_samples=40).splits
     assert [len(split) for split in splits] == [594, 40, 40]

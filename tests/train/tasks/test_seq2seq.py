@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from runtimes import DataError, UsageError
 from sdk import Predictor, read_artifact
 from sdk.results import Attention, GeneratedText
+from tests.train.small_pairs import QUICK_PAIRS, WORDS, write_number_pairs
 from train.loop import train
 from train.options import TrainOptions, make_options
 from train.tasks import get_task
@@ -25,31 +25,11 @@ from train.tasks.base import Fold, Split
 from train.tasks.seq2seq import Seq2SeqTask
 from train.tasks.seq2seq_plan import IGNORED, START_ID, DecodingLoss, PairBatch
 
-WORDS = ("one", "two", "three", "four")
-QUICK: dict[str, Any] = {
-    "epochs": 2,
-    "batch_size": 16,
-    "embedding": 8,
-    "hidden": 16,
-    "source_units": "word",
-    "threads": 1,
-    "device": "cpu",
-}
-
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three words a line, and the digits they name: 64 pairs of each different three words."""
-    root = tmp_path_factory.mktemp("digits")
-    chooser = random.Random(0)
-    texts = [(a, b, c) for a in range(4) for b in range(4) for c in range(4)]
-    chooser.shuffle(texts)
-    for part, rows in (("train", texts[:48]), ("val", texts[48:56]), ("test", texts[56:])):
-        lines = [
-            f"{' '.join(WORDS[at] for at in row)}\t{''.join(str(at + 1) for at in row)}\n" for row in rows
-        ]
-        (root / f"{part}.tsv").write_text("".join(lines * (2 if part == "train" else 1)), encoding="utf-8")
-    return root
+    """Three words a line, and the digits they name."""
+    return write_number_pairs(tmp_path_factory.mktemp("digits"))
 
 
 @pytest.fixture
@@ -58,7 +38,7 @@ def quick_pairs(digits: Path, tmp_path: Path) -> Callable[..., TrainOptions]:
 
     def options(**given: Any) -> TrainOptions:
         data, out = given.pop("data", digits), given.pop("out", tmp_path / "run")
-        return make_options("seq2seq", data, out, **{**QUICK, **given})
+        return make_options("seq2seq", data, out, **{**QUICK_PAIRS, **given})
 
     return options
 
@@ -221,14 +201,14 @@ def test_resumed_run_is_the_unbroken_one(quick_pairs: Callable[..., TrainOptions
     whole = train(quick_pairs(out=tmp_path / "whole", **told))
     broken = quick_pairs(out=tmp_path / "broken", **told)
 
-    class Interrupted(Exception):
+    class StopError(Exception):
         pass
 
     def stop(line: str) -> None:
         if line.startswith("epoch 1/"):
-            raise Interrupted
+            raise StopError
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(StopError):
         train(broken, say=stop, bar=False)
     resumed = train(replace(broken, resume=True))
     first, second = (load_file(run.checkpoint) for run in (whole, resumed))
