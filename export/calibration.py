@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runtimes import Array, DataError, UsageError
+from runtimes import Array, DataError, Dim, UsageError
 from sdk.kinds import InputKind
 from sdk.spec import Spec
 from train.tasks.base import Split, Task
@@ -25,6 +25,8 @@ their pictures hold many objects each."""
 BATCH = 32
 MOST_CALLS = 64
 """Kept of a graph that is called again for every token."""
+_STATE_STEPS = 4
+"""Calls in a row of a graph that carries a state, so that ranges are not those of its beginning alone."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,32 @@ def record_calls(calibration: CalibrationSet, network: nn.Module, spec: Spec, gr
     with torch.inference_mode():
         for arrays in calibration.batches(spec):
             spec.output.run(recording, arrays)
+        if not kept:
+            for arrays in calibration.batches(spec):
+                _carry_state(recording, arrays, spec, graph)
     return RecordedSet(calibration.split, calibration.items, calibration.sha256, kept)
+
+
+def _carry_state(
+    call: Callable[[str, Mapping[str, Array]], dict[str, Array]],
+    arrays: Mapping[str, Array],
+    spec: Spec,
+    graph: str,
+) -> None:
+    """Call a graph that no single prediction calls, such as one that carries a state from row to row.
+
+    It is fed what the first graph is fed. Its other inputs begin at zero, and are then what it gave under
+    their names with ``next_`` before them.
+    """
+    rows = len(next(iter(arrays.values())))
+    fed = dict(arrays)
+    for info in spec.graph(graph).inputs:
+        if info.name not in fed:
+            shape = [extent.min if isinstance(extent, Dim) else extent for extent in info.shape[1:]]
+            fed[info.name] = np.zeros((rows, *shape), info.dtype)
+    for _ in range(_STATE_STEPS):
+        given = call(graph, fed)
+        fed |= {name: given[f"next_{name}"] for name in fed if f"next_{name}" in given}
 
 
 @dataclass(frozen=True)

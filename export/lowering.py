@@ -164,7 +164,7 @@ class Lowering(ABC):
 
 
 def at_fixed_size(spec: Spec) -> Spec:
-    """The spec for engines that need to know how large pictures are: unchanged, unless they may have any size."""
+    """The spec for engines that must know how large pictures are: itself, unless they may have any size."""
     if not spec.input.any_size:
         return spec
     return replace(spec, input=spec.input.for_variants(), graphs=spec.input.variants(spec.graph()))

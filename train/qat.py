@@ -18,6 +18,7 @@ from runtimes import UsageError
 from train.quantizer import make_quantizer, quiet
 
 if TYPE_CHECKING:
+    from sdk.spec import Spec
     from train.options import TrainOptions
     from train.plan import Plan
 
@@ -104,7 +105,7 @@ def with_quantisation(plan: Plan, options: TrainOptions) -> Plan:
 
     Raises:
         EngineMissingError: executorch or torchao is not installed.
-        UsageError: A part of the network is frozen.
+        UsageError: A part of the network is frozen, or it takes something else than pictures of one size.
     """
     if options.qat is None:
         return plan
@@ -112,8 +113,7 @@ def with_quantisation(plan: Plan, options: TrainOptions) -> Plan:
     if not all(parameter.requires_grad for parameter in network.parameters()):
         raise UsageError("Option --qat", got="it with --freeze", expected="a network that trains as a whole",
                          fix="Leave --freeze out, or use --freeze discriminative.")  # fmt: skip
-    shapes = [info.shape for info in plan.spec.graph().inputs]
-    example = tuple(torch.zeros(2, *(int(str(extent)) for extent in shape[1:])) for shape in shapes)
+    example = _example(plan.spec)
     granularity, weight_bits = options.qat_granularity, options.qat_weight_bits
     aware = QuantisationAware(network, example, granularity=granularity, weight_bits=weight_bits)
     names = {id(parameter): name for name, parameter in network.named_parameters()}
@@ -129,6 +129,21 @@ def with_quantisation(plan: Plan, options: TrainOptions) -> Plan:
     ]
     facts = {**plan.facts, "qat": {"granularity": granularity, "weight_bits": weight_bits}}
     return replace(plan, network=aware, groups=groups, facts=facts)
+
+
+def _example(spec: Spec) -> tuple[Tensor, ...]:
+    """Two items of zeros for the one graph of a network."""
+    inputs = spec.graph().inputs
+    fixed = all(isinstance(extent, int) for info in inputs for extent in info.shape[1:])
+    takes = ", ".join(str(info) for info in inputs)
+    if len(spec.graphs) > 1 or not fixed or any(info.dtype != "float32" for info in inputs):
+        raise UsageError(
+            "Option --qat",
+            got=f"a network of {len(spec.graphs)} graph{'s' * (len(spec.graphs) > 1)} that takes {takes}",
+            expected="one graph with floating-point inputs of one size",
+            fix="Use --precision int8-dynamic on export: it needs no training.",
+        )
+    return tuple(torch.zeros(2, *map(int, info.shape[1:])) for info in inputs)  # type: ignore[arg-type]
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:

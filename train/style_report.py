@@ -1,4 +1,4 @@
-"""The picture of a style run: photos above how they were painted."""
+"""The picture of a style run."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from runtimes.errors import first_line
 
 if TYPE_CHECKING:
     from train.style_losses import StyleJudge, StyleWeights
+    from train.tasks.style_options import StyleOptions
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,24 @@ class StyleRules:
     content: float
     painted: float
     smooth: float
+
+    @classmethod
+    def of(cls, options: StyleOptions) -> StyleRules:
+        """Those of a run.
+
+        Raises:
+            UsageError: A file cannot be read.
+        """
+        assert options.style is not None
+        assert options.vgg is not None
+        return cls(
+            KnownFile.of(options.style, "--style"),
+            KnownFile.of(options.vgg, "--vgg"),
+            options.style_size,
+            options.content_weight,
+            options.style_weight,
+            options.smooth_weight,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """For the evidence of a checkpoint."""

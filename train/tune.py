@@ -26,7 +26,7 @@ from train.tune_trial import PrunedError, TrialRunner, artifact_of, continued, r
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-STUDY_FILE = "study.db"
+STUDY_FILE = "study.journal"
 _LOOK_AGAIN_S = 2.0
 """While other processes work on the last trials."""
 
@@ -136,7 +136,7 @@ class Tuner:
         waited = False
         while True:
             for number in self.study.take_over():
-                self._say(f"trial {number}: its process is gone; its values are tried again")
+                self._say(f"trial {number + 1}: its process is gone; its values are tried again")
             counts = self.study.counts()
             late = self.search.timeout_s is not None and time.monotonic() - begun > self.search.timeout_s
             if counts.finished >= self.search.trials or (late and counts.finished > 0):
@@ -155,27 +155,42 @@ class Tuner:
     def try_one(self, claim: Claim) -> None:
         """Train with a trial's values, and close it."""
         self._say(f"trial {claim.number + 1} of {self.search.trials}: {self.space.line(claim.values)}")
-        folder = self.folder(claim.number)
         with claim.beating():
             try:
-                value = self._run(self.task, self._options(claim), claim.report)
-                if not math.isfinite(value):
-                    claim.fail(f"{self.task.metric} is not a number: it diverged")
-                    self._say("  failed: it diverged")
-                    return
-                claim.finish(value)
-                without_state(folder)
-                self._say(f"  {self.task.metric} {value:.4f}{self._best_so_far()}")
+                self.close(claim, self._run(self.task, self.options(claim), claim.report))
             except PrunedError:
-                claim.prune()
-                shutil.rmtree(folder, ignore_errors=True)
-                self._say("  stopped early: others were better by then")
+                self.close_pruned(claim)
             except TakenOverError as error:
                 self._say(f"  {error}")
             except (EdgewrightError, RuntimeError, ArithmeticError, MemoryError) as error:
-                self._failed(claim, error)
+                message = str(error) if isinstance(error, EdgewrightError) else first_line(error)
+                self.close_failed(claim, message)
+                if isinstance(error, EdgewrightError) and not self._any_value():
+                    raise
             finally:
                 gc.collect()
+
+    def close(self, claim: Claim, value: float) -> None:
+        """A trial has run to its end."""
+        if not math.isfinite(value):
+            self.close_failed(claim, f"{self.task.metric} is not a number: it diverged")
+            return
+        claim.finish(value)
+        without_state(self.folder(claim.number))
+        best = best_of(self.study.trials(), self.task.mode)
+        so_far = "" if best is None else f"; best so far {best.value:.4f}, trial {best.number + 1}"
+        self._say(f"  trial {claim.number + 1}: {self.task.metric} {value:.4f}{so_far}")
+
+    def close_pruned(self, claim: Claim) -> None:
+        """A trial was ended early; nothing of its run is kept."""
+        claim.prune()
+        shutil.rmtree(self.folder(claim.number), ignore_errors=True)
+        self._say(f"  trial {claim.number + 1}: stopped early, others were better by then")
+
+    def close_failed(self, claim: Claim, message: str) -> None:
+        """A trial failed by itself."""
+        claim.fail(message)
+        self._say(f"  trial {claim.number + 1} failed: {message}")
 
     def tell(self) -> Tuned:
         """What was found so far; written to the folder, too."""
@@ -187,29 +202,21 @@ class Tuner:
         write_report(tuned, self.task.mode, [knob.name for knob in self.space.knobs])
         return tuned
 
-    def folder(self, number: int) -> Path:
-        """Of one trial's run."""
-        return self.search.out / f"trial-{number + 1:04d}"
-
-    def _options(self, claim: Claim) -> TrainOptions:
+    def options(self, claim: Claim) -> TrainOptions:
+        """Of a trial's run, which goes on where that of a process that died has stopped."""
         told = {**self._general(), **self.space.options(claim.values)}
         options = make_options(self.search.task, self.search.data, self.folder(claim.number), **told)
         return options if claim.took_over is None else continued(options, self.folder(claim.took_over))
 
-    def _failed(self, claim: Claim, error: Exception) -> None:
-        message = str(error) if isinstance(error, EdgewrightError) else first_line(error)
-        claim.fail(message)
-        self._say(f"  failed: {message}")
-        others = [trial for trial in self.study.trials() if trial.value is not None]
-        if not others and isinstance(error, EdgewrightError):
-            raise error
+    def folder(self, number: int) -> Path:
+        """Of one trial's run."""
+        return self.search.out / f"trial-{number + 1:04d}"
+
+    def _any_value(self) -> bool:
+        return any(trial.value is not None for trial in self.study.trials())
 
     def _general(self) -> dict[str, Any]:
         return {name: value for name, value in self.search.given.items() if value is not None}
-
-    def _best_so_far(self) -> str:
-        best = best_of(self.study.trials(), self.task.mode)
-        return "" if best is None else f"; best so far {best.value:.4f}, trial {best.number + 1}"
 
     def _command(self, values: Mapping[str, Any]) -> str:
         words = words_of(actions_of(self.task), {**self._general(), **self.space.options(values)})

@@ -74,8 +74,8 @@ def _add_search(group: Any) -> None:
     group.add_argument(
         "--storage",
         metavar="FILE|URL",
-        help="where the study is kept: an SQLite file, a file ending in .journal, or a database such as "
-        "postgresql://host/name. Default: study.db in --out",
+        help="where the study is kept: a file ending in .journal, an SQLite file, or a database such as "
+        "postgresql://host/name. Default: study.journal in --out",
     )
     group.add_argument(
         "--study", metavar="NAME", help="several may share a storage. Default: the task's name"

@@ -6,7 +6,17 @@ from typing import Any
 
 from torch import nn
 
-from export.lowering import FP16, FP32, INT8, Lowered, Lowering, Request, at_fixed_size, put_together, request_for
+from export.lowering import (
+    FP16,
+    FP32,
+    INT8,
+    Lowered,
+    Lowering,
+    Request,
+    at_fixed_size,
+    put_together,
+    request_for,
+)
 from runtimes.cuda_memory import gpu_count
 from runtimes.tensorrt_build_process import build_in_subprocess
 from runtimes.tensorrt_builder import choose_package

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from export.bake import example_input
-from export.lowering import FP16, FP32, Lowered, Lowering, Request
+from export.lowering import FP16, FP32, Lowered, Lowering, Request, at_fixed_size
 from runtimes import EngineError, EngineMissingError
 from runtimes.cuda_memory import open_cuda
 from runtimes.errors import first_line
@@ -41,6 +41,7 @@ class Torch2trtLowering(Lowering):
         """See `Lowering.lower`. Nothing is baked."""
         package, torch2trt = _import_torch2trt()
         open_cuda()
+        spec = at_fixed_size(spec)
         smallest, largest = example_input(spec, 1), example_input(spec, request.max_batch)
         shapes = [tuple(tensor.shape) for tensor in smallest]
         graph = spec.graph()

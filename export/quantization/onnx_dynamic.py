@@ -11,6 +11,7 @@ from pathlib import Path
 from export.onnx_graph import strip_notes
 from export.quantization.integer_types import IntegerTypes, cpu_types
 from export.quantization.onnx_compact import compact, names_in
+from export.quantization.onnx_embeddings import store_embeddings_as_int8
 from export.quantization.onnx_prepare import optimise
 from export.recipe import PER_CHANNEL
 from runtimes import EngineError, UsageError
@@ -21,7 +22,7 @@ OPERATORS = ("Attention", "Gemm", "LSTM", "MatMul")
 
 
 def quantize_dynamic_graph(payload: bytes, granularity: str, types: IntegerTypes | None = None) -> bytes:
-    """A copy whose linear and recurrent layers compute in integers.
+    """A copy whose linear and recurrent layers compute in integers, and whose large embeddings are stored so.
 
     Args:
         payload: A complete fp32 ONNX model.
@@ -59,6 +60,7 @@ def quantize_dynamic_graph(payload: bytes, granularity: str, types: IntegerTypes
                 fix="Choose another precision.",
             ) from error
         model = onnx.load(after)
+    store_embeddings_as_int8(model)
     compact(model, names_in(onnx.load_from_string(payload)))
     return strip_notes(model.SerializeToString())
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from export.onnx_graph import strip_notes
 from export.quantization.onnx_compact import compact, names_in
+from export.quantization.onnx_embeddings import store_embeddings_as_int8
 from export.recipe import PER_CHANNEL
 from runtimes import Array, EngineError, UsageError
 from runtimes.errors import first_line
@@ -22,7 +23,7 @@ _BLOCK = 32
 
 
 def store_weights_as_int8(payload: bytes, granularity: str) -> bytes:
-    """A copy that keeps weights of convolutions, linear and recurrent layers as int8 and a scale.
+    """A copy that keeps weights of convolutions, linear and recurrent layers, and large embeddings, as int8.
 
     Symmetric: ``weight = scale * q`` with ``scale = max|weight| / 127``, per output channel or per weight.
     Written as a cast and a product, which ONNX Runtime computes once while it loads the model. It would
@@ -59,6 +60,7 @@ def store_weights_as_int8(payload: bytes, granularity: str) -> bytes:
     computing = list(graph.node)
     del graph.node[:]
     graph.node.extend([*nodes, *computing])
+    store_embeddings_as_int8(model)
     compact(model, known)
     return strip_notes(model.SerializeToString())
 

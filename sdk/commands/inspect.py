@@ -111,8 +111,7 @@ def _evidence_rows(evidence: Evidence) -> list[tuple[str, str]]:
             )
         )
     rows += [
-        (m.name, f"{m.text} (95 % interval {m.interval}, {m.samples} of {m.split})")
-        for m in evidence.metrics
+        (m.name, f"{m.text} (95 % interval {m.interval}, {m.samples} of {m.split})") for m in evidence.metrics
     ]
     rows += [(name, _brief(value)) for name, value in evidence.facts.items()]
     rows.append(("tools", ", ".join(f"{name} {version}" for name, version in evidence.tools.items())))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -68,7 +68,7 @@ class FreeImageInput(ImageInput):
 
     def for_variants(self) -> InputKind:
         """Pictures stretched to `size_wh`; answers are brought back to the picture's size."""
-        own: dict[str, Any] = {name: getattr(self, name) for name in ImageInput.__dataclass_fields__}
+        own: dict[str, Any] = {name: getattr(self, name) for name in _names()}
         return ImageInput(**own)
 
     def _inner(self, width: int, height: int) -> tuple[int, int]:
@@ -90,6 +90,11 @@ class FreeImageInput(ImageInput):
         wide, high = self._canvas(image.size)
         margins = [(top, high - image.height - top), (left, wide - image.width - left)]
         return Image.fromarray(np.pad(pixels, [*margins, (0, 0)][: pixels.ndim], mode="reflect"))
+
+
+def _names() -> list[str]:
+    """What a picture of fixed size is described by."""
+    return [field.name for field in fields(ImageInput)]
 
 
 def _require(name: str, value: object, holds: bool, expected: str) -> None:

@@ -12,7 +12,7 @@ _SMALLEST_FONT_PX, _FRAME_TO_FONT = 10, 28
 
 
 def draw_on_frame(result: Any) -> Image.Image:
-    """Boxes, or a coloured mask, or the result's summary on a band at the lower edge.
+    """The painted picture, boxes, a coloured mask, or the result's summary on a band at the lower edge.
 
     Args:
         result: What `Predictor.predict` gave for a picture.
@@ -21,12 +21,14 @@ def draw_on_frame(result: Any) -> Image.Image:
         A new RGB image of the picture's size. Unlike `plot()`, which chooses a size that a person reads well,
         all frames of a film must have one.
     """
-    from sdk.results import Detections, Segmentation
+    from sdk.results import Detections, GeneratedImage, Segmentation
 
     if isinstance(result, Detections):
         from sdk.results.detections_picture import draw_detections
 
         return draw_detections(result.source, result, resize=False)
+    if isinstance(result, GeneratedImage):
+        return result.image.convert("RGB")
     if isinstance(result, Segmentation):
         from sdk.results.segmentation_picture import overlay
 

@@ -352,6 +352,18 @@ def test_training_refuses_a_style_picture(case: str, tmp_path: Path, refused: Re
     assert PICTURES[case] in said
 
 
+@pytest.mark.parametrize("case", PICTURES)
+@pytest.mark.parametrize("role", ["style", "content"])
+def test_stylize_refuses_a_picture(role: str, case: str, tmp_path: Path, refused: Refused) -> None:
+    bad = _picture(case, tmp_path / "style.png")
+    good = write_photos(tmp_path) / "000.png"
+    content, style = (good, bad) if role == "style" else (bad, good)
+    words = ["--style", style, "--vgg", tmp_path / VGG, "--out", tmp_path / "painted.png", "--steps", "1"]
+    said = refused("stylize", content, *words)
+    assert "style.png" in said
+    assert PICTURES[case] in said
+
+
 def test_a_photo_of_one_pixel_is_painted(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
 
 from export.onnx_graph import lower_to_onnx
 from export.pipeline import export_artifacts
 from export.quantization.onnx_dynamic import quantize_dynamic_graph
+from export.quantization.onnx_embeddings import store_embeddings_as_int8
 from runtimes.torch_runtime import build_network
 from sdk import Predictor
 from sdk.artifact import PROVED
@@ -61,6 +63,39 @@ def test_an_lstm_answers_alike_at_any_length(lstm: Path, tmp_path: Path) -> None
     assert spec.input.lengths == (2, 4)  # type: ignore[attr-defined]
     assert [str(graph.inputs[0]) for graph in spec.graphs] == ["int64 (1, 2)", "int64 (1, 4)"]
     assert pte.evidence.facts["delegated_fraction"] > 0.6
+
+
+def test_embedding_tables_are_stored_in_int8_by_row() -> None:
+    table = (
+        np.random.default_rng(0).normal(size=(2000, 16)).astype(np.float32) * np.linspace(0, 9, 2000)[:, None]
+    )
+    nodes = [helper.make_node("Gather", ["table", "rows"], ["taken"], name="gather")]
+    rows = helper.make_tensor_value_info("rows", TensorProto.INT64, ["n", "t"])
+    taken = helper.make_tensor_value_info("taken", TensorProto.FLOAT, ["n", "t", 16])
+    tables = [numpy_helper.from_array(table.astype(np.float32), "table")]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", [rows], [taken], tables), opset_imports=[helper.make_opsetid("", 20)]
+    )
+    large = len(model.SerializeToString())
+    assert store_embeddings_as_int8(model) == ["table"]
+    assert len(model.SerializeToString()) < large / 3
+    model.ir_version = 10  # what this ONNX Runtime reads
+    session = InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    given = np.array([[0, 7, 1999], [3, 3, 500]])
+    (found,) = session.run(None, {"rows": given})
+    # Half a step of 127 in the row's own largest value.
+    step = np.abs(table[given]).max(axis=2, keepdims=True) / 127
+    assert (np.abs(found - table[given]) <= 0.51 * step).all()
+
+
+def test_small_tables_and_those_with_two_readers_stay() -> None:
+    table = np.ones((2000, 16), np.float32)
+    gather = [helper.make_node("Gather", [name, "rows"], [f"{name}_rows"]) for name in ("small", "twice")]
+    nodes = [*gather, helper.make_node("Add", ["twice", "twice_rows"], ["sum"])]
+    rows = helper.make_tensor_value_info("rows", TensorProto.INT64, [1])
+    tables = [numpy_helper.from_array(table[:4], "small"), numpy_helper.from_array(table, "twice")]
+    model = helper.make_model(helper.make_graph(nodes, "g", [rows], [], tables))
+    assert store_embeddings_as_int8(model) == []
 
 
 def test_a_bert_takes_any_batch_and_length_in_onnx() -> None:

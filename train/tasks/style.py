@@ -17,7 +17,7 @@ from train.data.photos import CentreSquares, open_photos
 from train.metrics import mean_interval
 from train.options import TrainOptions, wrong_pair
 from train.start import read_checkpoint
-from train.style_rules import KnownFile, StyleRules
+from train.style_rules import StyleRules
 from train.tasks.base import Report, Split, Splits, Task
 from train.tasks.style_arguments import add_style_arguments
 from train.tasks.style_options import StyleOptions
@@ -137,18 +137,9 @@ class StyleTask(Task):
         from train.tasks.style_plan import make_style_plan
 
         own: StyleOptions = options.task_options
-        assert own.style is not None
-        assert own.vgg is not None
         start = None if options.start is None else read_checkpoint(options.start, "--from", self.name)
         self._side = own.image_size if start is None else start.spec.input.size_wh[0]  # type: ignore[attr-defined]
-        self._rules = StyleRules(
-            KnownFile.of(own.style, "--style"),
-            KnownFile.of(own.vgg, "--vgg"),
-            own.style_size,
-            own.content_weight,
-            own.style_weight,
-            own.smooth_weight,
-        )
+        self._rules = StyleRules.of(own)
         judge = self._rules.judge()
         self.__dict__["_judge"] = judge
         train, val = (self.load_split(options.data, name) for name in ("train", "val"))

@@ -146,7 +146,7 @@ class TextTask(ClassTask):
             chosen = {"epochs": 3, "batch_size": 32, "lr": 1e-4 if pretrained or "start" in given else 5e-4}
             return {"model": model, **gentle, **chosen}
         fresh = "start" not in given
-        return {"model": model, **gentle, "epochs": 10, "batch_size": 32, "lr": 2e-3 if fresh else 4e-4}
+        return {"model": model, **gentle, "epochs": 5, "batch_size": 32, "lr": 2e-3 if fresh else 4e-4}
 
     def checked(self, options: TrainOptions) -> TrainOptions:
         """Refuse options that the network cannot honour."""
@@ -161,7 +161,7 @@ class TextTask(ClassTask):
             raise wrong_pair(flag_of(told), f"it for {options.model}", f"--model {model}", "Leave one out.")
         if options.model == BERT and options.start is None and own.pretrained_from is None:
             raise wrong_pair("--model", "bert without a directory", "--pretrained-from DIR beside it",
-                             "Name a directory of transformers: it says how the network is built.")  # fmt: skip
+                             "Name a directory of transformers: it says how to build it.")  # fmt: skip
         fresh = options.start is None and own.pretrained_from is None
         if fresh and own.freeze in ("head-only", "last-blocks"):
             raise wrong_pair("--freeze", f"{own.freeze} with fresh weights", "--pretrained-from or --from",

@@ -127,6 +127,7 @@ def replace_all(record: BenchRun, changes: dict[str, object]) -> BenchRun:
     return replace(record, **changes)  # type: ignore[arg-type]
 
 
-def stub_predictor(predict: object, batch_size: int = 4) -> SimpleNamespace:
+def stub_predictor(predict: object, batch_size: int = 4, *, writes: bool = False) -> SimpleNamespace:
     """What a scenario needs of a predictor."""
-    return SimpleNamespace(predict=predict, batch_size=batch_size)
+    spec = SimpleNamespace(output=SimpleNamespace(writes=writes))
+    return SimpleNamespace(predict=predict, batch_size=batch_size, spec=spec)

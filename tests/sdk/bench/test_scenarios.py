@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -126,3 +127,18 @@ def test_arrivals_are_a_poisson_process() -> None:
 )
 def test_open_scenario_takes_the_named_one(options: BenchOptions, kind: type) -> None:
     assert type(open_scenario(stub_predictor(None), ITEMS, options)) is kind
+
+
+@pytest.mark.parametrize("scenario", ["single-stream", "offline", "server"])
+def test_tokens_of_written_texts_are_counted(scenario: str) -> None:
+    written = {"a": SimpleNamespace(tokens=3), "b": SimpleNamespace(tokens=5)}
+
+    def predict(what: str | list[str]) -> Any:
+        return written[what] if isinstance(what, str) else [written[item] for item in what]
+
+    predictor = stub_predictor(predict, writes=True)
+    options = BenchOptions(scenario=scenario, rate=2000.0 if scenario == "server" else None)
+    block = open_scenario(predictor, ["a", "b"], options).block(0.01)
+    odd = block.items % 2
+    assert block.tokens == 8 * (block.items // 2) + 3 * odd
+    assert block.items > 1

@@ -45,7 +45,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(data: Path, out: Path, **given: Any) -> TrainOptions:
     usual: dict[str, Any] = {"threads": 1, "device": "cpu", "lr": 2e-2, "batch_size": 8, "word_dropout": 0.0}
-    if "pretrained_from" not in given and "start" not in given:
+    if not {"pretrained_from", "start", "qat"} & set(given):
         usual |= {"hidden": 12, "embedding": 12, "dropout": 0.0}
     return make_options("text", data, out, **{**usual, **given})
 
@@ -212,3 +212,10 @@ def test_the_report_has_a_row_per_class() -> None:
     assert [row[0] for row in report.rows] == ["a", "b"]
     assert json.loads(json.dumps(report.figures))["confusion_matrix"] == [[1, 1], [0, 2]]
     assert set(report.pictures) == {"confusion_matrix.png"}
+
+
+def test_rounding_while_training_is_refused_in_one_line(data: Path, tmp_path: Path) -> None:
+    done = train(options(data, tmp_path / "run", epochs=1))
+    told = options(data, tmp_path / "rounded", qat=done.checkpoint, start=None)
+    with pytest.raises(UsageError, match=r"--qat: got a network of 1 graph that takes int64.*int8-dynamic"):
+        train(told)
