@@ -18,13 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-
 from export.search_space import Candidate, Space, distance
 from export.trial import Trial
 from runtimes import UsageError
-from runtimes.errors import first_line
 from sdk.codec import from_json, to_json
+from train.study_storage import open_study, trial_seed
 
 if TYPE_CHECKING:
     import optuna
@@ -90,7 +88,7 @@ class Study:
             return number, wanted
         # The sampler works on a continuum and may come back to a point; its nearest neighbour is as good.
         rest = [candidate for candidate in self._space.all() if candidate not in tried]
-        random.Random(self._trial_seed(number)).shuffle(rest)
+        random.Random(trial_seed(self._seed, number)).shuffle(rest)
         nearest = min(rest, key=lambda candidate: distance(candidate, wanted), default=None)
         return None if nearest is None else (number, nearest)
 
@@ -112,13 +110,12 @@ class Study:
     def _suggestion(self, number: int) -> Candidate:
         import optuna
 
-        sampler = optuna.samplers.TPESampler(seed=self._trial_seed(number), n_startup_trials=_RANDOM_TRIALS)
+        sampler = optuna.samplers.TPESampler(
+            seed=trial_seed(self._seed, number), n_startup_trials=_RANDOM_TRIALS
+        )
         copy = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
         copy.add_trials(self._study.get_trials(deepcopy=False))
         return self._space.candidate(copy.ask(self._space.distributions()).params)
-
-    def _trial_seed(self, number: int) -> int:
-        return int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
 
 
 def _lock(folder: Path) -> IO[bytes]:
@@ -140,7 +137,6 @@ def _lock(folder: Path) -> IO[bytes]:
 def _open(path: Path, identity: dict[str, Any], overwrite: bool) -> optuna.Study:
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _create(path)
     there = study.user_attrs.get(_IDENTITY)
     if there is not None and there != identity:
@@ -160,19 +156,4 @@ def _open(path: Path, identity: dict[str, Any], overwrite: bool) -> optuna.Study
 
 
 def _create(path: Path) -> optuna.Study:
-    import optuna
-
-    try:
-        return optuna.create_study(
-            storage=f"sqlite:///{path}",
-            study_name=_NAME,
-            directions=["minimize", "minimize"],
-            load_if_exists=True,
-        )
-    except Exception as error:  # SQLAlchemy and alembic have a tree of errors each
-        raise UsageError(
-            f"Study {path.name!r}",
-            got=f"a file that is no study ({first_line(error)})",
-            expected="one that `edgewright compress` wrote",
-            fix="Move it away, or choose another folder with --out.",
-        ) from error
+    return open_study(path, _NAME, directions=["minimize", "minimize"])

@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from runtimes import DataError, UsageError
-from sdk.artifact import Metric
+from sdk.artifact import Artifact, Metric, read_artifact
 from sdk.artifact.evidence import in_words
 from sdk.atomic_write import atomic_write
 from sdk.codec import from_json
-from train.folds import task_for
 from train.loop import Say, Watch, train
 from train.options import TrainOptions, first_difference
 from train.run_folder import RunFolder
-from train.tasks.base import Task
+from train.tasks import get_task, task_of
 
 RECORD = "folds.json"
 RECORD_VERSION = 1
@@ -222,9 +221,9 @@ def _finished(options: TrainOptions) -> FoldResult | None:
     artifacts = sorted(options.out.glob("*.safetensors"))
     if not artifacts or not folder.metrics.is_file():
         return None
-    task = task_for(options)
+    task = get_task(options.task)
     if options.resume:
-        _require_same_data(folder, task, options)
+        _require_same_data(read_artifact(artifacts[0]), options)
     told = json.loads(folder.metrics.read_text("utf-8"))
     epoch = int(told["best_epoch"])
     figures = told["history"][epoch - 1]
@@ -236,9 +235,9 @@ def _finished(options: TrainOptions) -> FoldResult | None:
     return FoldResult(options.fold, artifacts[0], epoch, {**headline, **held}, proof)
 
 
-def _require_same_data(folder: RunFolder, task: Task, options: TrainOptions) -> None:
-    recorded = folder.read_record().get("data_sha256", {}).get("val")
-    if task.load_split(options.data, "val").sha256 != recorded:
+def _require_same_data(finished: Artifact, options: TrainOptions) -> None:
+    recorded = finished.manifest.evidence.facts.get("data_sha256", {}).get("val")
+    if task_of(finished).load_split(options.data, "val", finished.spec).sha256 != recorded:
         raise DataError(
             f"Data {options.data.name!r}",
             got="other contents than when the cross-validation was started",

@@ -63,14 +63,15 @@ def open_study(storage: str | Path, name: str, **settings: Any) -> optuna.Study:
     except UsageError:
         raise
     except Exception as error:  # SQLAlchemy, alembic and the databases' drivers have a tree of errors each
+        # A URL may hold a password, and so may what its driver says of it: neither is repeated.
+        unread = f"a file that is no study ({first_line(error)})"
         raise UsageError(
             shown,
-            # A URL may hold a password: it is not repeated.
-            got=f"no study could be opened there ({type(error).__name__}"
-            + (f": {first_line(error)})" if file is not None else ")"),
+            got=unread if file is not None else f"no study could be opened there ({type(error).__name__})",
             expected="an SQLite file, a journal, or a database's URL such as postgresql://host/name",
-            fix="Correct --storage, install the database's driver, or move the file away.",
-        ) from error
+            fix="Move the file away, or name another." if file is not None else
+            "Correct the URL, or install the database's driver.",
+        ) from error  # fmt: skip
 
 
 def set_identity(study: optuna.Study, identity: dict[str, Any], fix: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import math
 import shlex
 import shutil
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtimes import EdgewrightError, UsageError
+from runtimes import DataError, EdgewrightError, UsageError
 from runtimes.errors import first_line
 from train.loop import Say
 from train.options import TrainOptions, make_options, shared_options
@@ -105,13 +106,12 @@ class Tuner:
         _require_searchable(self.plain)
         self.space = make_space(self.task, search.space, search.given, self.plain)
         self.pruner = make_pruner(search.pruner, self.plain.folds or self.plain.epochs)
+        data = _fingerprint(self.plain.data)
         search.out.mkdir(parents=True, exist_ok=True)
-        self.study = self.open()
+        self.study = self._open(data)
 
-    def open(self) -> SharedStudy:
-        """The study; again for a process that cannot use this one's."""
+    def _open(self, data: str) -> SharedStudy:
         search, plain = self.search, self.plain
-        data = self.task.load_split(plain.data, "val").sha256
         searched = {knob.name for knob in self.space.knobs}
         told = {name: value for name, value in shared_options(plain).items() if name not in searched}
         return SharedStudy(
@@ -255,6 +255,21 @@ def _require_searchable(options: TrainOptions) -> None:
             expected="one process for each trial",
             fix="Leave it out, and start the same command several times.",
         )
+
+
+def _fingerprint(data: Path) -> str:
+    """Hash of the names and sizes of all files: the same on every machine, and there before anything is read.
+
+    Raises:
+        DataError: There is nothing.
+    """
+    files = [data] if data.is_file() else sorted(path for path in data.rglob("*") if path.is_file())
+    if not files:
+        raise DataError(f"Data {data.name!r}", got="nothing there", expected="the task's data",
+                        fix="Check the path of --data.")  # fmt: skip
+    root = data.parent if data.is_file() else data
+    names = "".join(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\n" for path in files)
+    return hashlib.sha256(names.encode()).hexdigest()
 
 
 def best_of(trials: tuple[FrozenTrial, ...] | list[FrozenTrial], mode: str) -> FrozenTrial | None:

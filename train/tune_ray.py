@@ -106,6 +106,10 @@ class _Bridge(Searcher):  # type: ignore[misc]
         self._begun = time.monotonic()
         self._held: dict[str, tuple[Claim, ExitStack]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray keeps a copy of its search on disk, and the study is kept elsewhere."""
+        return {}
+
     def suggest(self, trial_id: str) -> Any:
         """The next trial's options; None while all of them are begun, and the end when all have ended."""
         search, study = self._tuner.search, self._tuner.study
@@ -166,6 +170,10 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
     def __init__(self, bridge: _Bridge) -> None:
         super().__init__()
         self._bridge = bridge
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as `_Bridge` has nothing."""
+        return {}
 
     def on_trial_result(self, _controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether the trial goes on."""

@@ -85,7 +85,7 @@ class ExecuTorchLowering(Lowering):
             if graph.inputs[0].shape and isinstance(graph.inputs[0].shape[0], Dim):
                 _require_batch(payload, graph.name, request.max_batch)
         bounded = whole.spec.with_max_batch(request.max_batch)
-        if len(graphs) > len(spec.graphs):
+        if [graph.name for graph in graphs] != [graph.name for graph in spec.graphs]:
             bounded = replace(bounded, input=spec.input.for_variants())
         return replace(whole, spec=bounded, facts=facts)
 

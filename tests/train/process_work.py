@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -24,6 +25,11 @@ def answer(factor: int, say: Say | None) -> int:
     if say is not None:
         say("at work")
     return factor * (10 + _rank())
+
+
+def start_method(_say: Say | None) -> str:
+    """How processes that load data would be started."""
+    return multiprocessing.get_start_method()
 
 
 def refuse(rank: int, _say: Say | None) -> None:

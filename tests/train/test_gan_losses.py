@@ -44,10 +44,10 @@ WHITE = torch.ones(4, 1, 2, 2)
 def test_hinge_is_content_beyond_the_margin() -> None:
     # Real at 2, generated at -2: both beyond 1.
     told = _loss(2.0).discriminator_loss(_Black(), WHITE, penalise=False)
-    assert float(told["loss"]) == 0.0
-    assert float(told["told_apart"]) == 1.0
+    assert told["loss"].item() == 0.0
+    assert told["told_apart"].item() == 1.0
     within = _loss(0.25).discriminator_loss(_Black(), WHITE, penalise=False)
-    assert float(within["loss"]) == pytest.approx(2 * 0.75)
+    assert within["loss"].item() == pytest.approx(2 * 0.75)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -56,7 +56,7 @@ def test_non_saturating_is_cross_entropy(smoothing: float) -> None:
     told = loss.discriminator_loss(_Black(), WHITE, penalise=False)
     real, fake = torch.sigmoid(torch.tensor(2.0)), torch.sigmoid(torch.tensor(-2.0))
     expected = -((1 - smoothing) * real.log() + smoothing * (1 - real).log()) - (1 - fake).log()
-    assert float(told["loss"]) == pytest.approx(float(expected), rel=1e-5)
+    assert told["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["hinge", "non-saturating"])
@@ -64,7 +64,7 @@ def test_generator_is_drawn_to_what_counts_as_real(name: str) -> None:
     generator = _Black()
     _loss(2.0, loss=name).generator_loss(generator, 4, torch.device("cpu")).backward()
     assert generator.level.grad is not None
-    assert float(generator.level.grad) < 0  # brighter pictures lower its loss
+    assert generator.level.grad.item() < 0  # brighter pictures lower its loss
 
 
 def test_discriminator_loss_leaves_the_generator_alone() -> None:
@@ -78,15 +78,15 @@ def test_r1_is_the_squared_gradient_at_real_pictures() -> None:
     plain = _loss(2.0).discriminator_loss(_Black(), WHITE, penalise=True)["loss"]
     punished = _loss(2.0, r1=3.0).discriminator_loss(_Black(), WHITE, penalise=True)["loss"]
     # d/dx of weight * mean over 4 pixels: four gradients of 2 / 4.
-    assert float(punished - plain) == pytest.approx(3.0 / 2 * R1_EVERY * 4 * 0.5**2, rel=1e-5)
+    assert (punished - plain).item() == pytest.approx(3.0 / 2 * R1_EVERY * 4 * 0.5**2, rel=1e-5)
     spared = _loss(2.0, r1=3.0).discriminator_loss(_Black(), WHITE, penalise=False)["loss"]
-    assert float(spared) == float(plain)
+    assert spared.item() == plain.item()
 
 
 def test_instance_noise_goes_as_its_share_does() -> None:
     loss = _loss(0.5, instance_noise=1.0)
-    noisy = {float(loss.discriminator_loss(_Black(), WHITE, penalise=False)["loss"]) for _ in range(3)}
+    noisy = {loss.discriminator_loss(_Black(), WHITE, penalise=False)["loss"].item() for _ in range(3)}
     assert len(noisy) == 3
     loss.noise_share = 0.0
-    calm = {float(loss.discriminator_loss(_Black(), WHITE, penalise=False)["loss"]) for _ in range(3)}
+    calm = {loss.discriminator_loss(_Black(), WHITE, penalise=False)["loss"].item() for _ in range(3)}
     assert calm == {1.0}

@@ -272,7 +272,8 @@ def test_two_commands_share_a_study_and_one_is_killed(
     colour_folder: Path, tmp_path: Path, root: Path
 ) -> None:
     out, total = tmp_path / "tune", 5
-    words = [sys.executable, "-c", "import sys; from sdk.command import main; sys.exit(main())", "tune", "product", "--data", str(colour_folder), "--out", str(out),
+    start = "import sys; from sdk.command import main; sys.exit(main())"
+    words = [sys.executable, "-c", start, "tune", "product", "--data", str(colour_folder), "--out", str(out),
              "--trials", str(total), "--epochs", "6", "--batch-size", "8", "--image-size", "16",
              "--threads", "1", "--device", "cpu", "--pruner", "none"]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}

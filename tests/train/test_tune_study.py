@@ -171,7 +171,7 @@ def test_study_of_something_else_is_refused(tmp_path: Path) -> None:
     [
         pytest.param("mysql+nothing://me:secret@host/x", r"^Option --storage: got no study", id="no driver"),
         pytest.param("{tmp}/none/study.db", r"^Storage 'study.db': got no folder", id="no folder"),
-        pytest.param("{tmp}/text.db", r"^Storage 'text.db': got no study could be opened there", id="text"),
+        pytest.param("{tmp}/text.db", r"^Storage 'text.db': got a file that is no study", id="text"),
     ],
 )
 def test_storage_that_cannot_be_used_is_one_line_without_passwords(

@@ -51,7 +51,7 @@ def build(
         dimensions: Numbers that a picture is made from.
         channels: Of the picture: 1 grey, 3 colour.
         side_px: Of the picture: one of `BASES` times a power of two.
-        width: Channels at half the picture's size: twice as many at a quarter of it, half as many at the whole.
+        width: Channels at half the picture's size; twice as many at a quarter, half as many at the whole.
 
     Returns:
         A module from float32 (N, dimensions) to pictures float32 (N, channels, side, side), 0..1.
@@ -68,7 +68,7 @@ def build_discriminator(channels: int, side_px: int, width: int, *, spectral: bo
     Args:
         channels: Of the picture.
         side_px: Of the picture, as the generator's.
-        width: Channels at half the picture's size; they double towards smaller maps.
+        width: Channels at half the picture's size; twice as many at a quarter, half as many at the whole.
         spectral: Divide every weight by its largest singular value, which bounds how steeply the answer can
             change (Miyato et al. 2018, "Spectral Normalization"); else batch normalisation.
 

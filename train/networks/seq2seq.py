@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
 ATTENTIONS = ("additive", "dot")
@@ -78,7 +79,7 @@ class Seq2Seq(nn.Module):
         self.query = nn.Linear(hidden, hidden)
         self.score = nn.Linear(hidden, 1, bias=False) if attention == "additive" else None
         widths = [embedding + hidden] + [hidden] * (layers - 1)
-        self.decoder = nn.ModuleList(nn.LSTMCell(width, hidden) for width in widths)
+        self.decoder = nn.ModuleList(Cell(width, hidden) for width in widths)
         self.mix = nn.Linear(2 * hidden, hidden)
         self.logits = nn.Linear(hidden, target_tokens)
         self.dropout = nn.Dropout(dropout)
@@ -179,6 +180,27 @@ class BothWays(nn.Module):
         last = (length - 1).unsqueeze(1)
         ends = torch.cat([_taken(right, last), _taken(left, last)], dim=2).squeeze(1)
         return torch.cat([right, _taken(left, turned)], dim=2), ends
+
+
+class Cell(nn.LSTMCell):
+    """One step of an LSTM, written out.
+
+    Where `chunk` divides a tensor, as in torch's own cell, XNNPACK's lowering fixes the batch to the one
+    that was traced (executorch 1.5); remove this when it does not.
+    """
+
+    def forward(  # type: ignore[override] - a state is always given
+        self, values: Tensor, state: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The next state: hidden and cell, float32 (N, hidden) each."""
+        hidden, cell = state
+        gates = F.linear(values, self.weight_ih, self.bias_ih) + F.linear(
+            hidden, self.weight_hh, self.bias_hh
+        )
+        width = hidden.shape[1]
+        add, keep, new, show = (gates[:, at * width : (at + 1) * width] for at in range(4))
+        cell = torch.sigmoid(keep) * cell + torch.sigmoid(add) * torch.tanh(new)
+        return torch.sigmoid(show) * torch.tanh(cell), cell
 
 
 def _taken(values: Tensor, places: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def test_networks_fit_each_other(channels: int, side: int, spectral: bool) -> No
 def test_spectral_norm_bounds_every_weight() -> None:
     discriminator = build_discriminator(1, 28, 8, spectral=True).eval()
     layers = [m for m in discriminator.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
-    largest = [float(torch.linalg.matrix_norm(m.weight.flatten(1), 2)) for m in layers]
+    largest = [torch.linalg.matrix_norm(m.weight.flatten(1), 2).item() for m in layers]
     # The singular value is found by 15 power iterations when the norm is put on.
     assert len(largest) == 3
     assert all(value == pytest.approx(1.0, abs=0.1) for value in largest)
@@ -58,7 +58,7 @@ def test_discriminator_sees_how_a_batch_varies() -> None:
     one, others = torch.rand(1, 1, 12, 12), torch.rand(7, 1, 12, 12)
     alike = discriminator(one.expand(8, 1, 12, 12))[0]
     among_others = discriminator(torch.cat([one, others]))[0]
-    assert abs(float(alike - among_others)) > 1e-4
+    assert abs((alike - among_others).item()) > 1e-4
 
 
 @pytest.mark.parametrize(

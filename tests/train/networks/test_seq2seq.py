@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.networks.seq2seq import ATTENTIONS, BothWays, Seq2Seq, build
+from train.networks.seq2seq import ATTENTIONS, BothWays, Cell, Seq2Seq, build
 
 SOURCE, TARGET, HIDDEN = 11, 7, 8
 CLOSE = 1e-6
@@ -61,6 +61,15 @@ def test_both_ways_is_torchs_own_bidirectional_lstm() -> None:
         wanted, (last, _) = theirs(values)
     torch.testing.assert_close(found, wanted, atol=CLOSE, rtol=0)
     torch.testing.assert_close(ends, torch.cat([last[0], last[1]], dim=1), atol=CLOSE, rtol=0)
+
+
+def test_cell_is_torchs_own() -> None:
+    torch.manual_seed(0)
+    mine, theirs = Cell(3, 5), torch.nn.LSTMCell(3, 5)
+    theirs.load_state_dict(mine.state_dict())
+    values, state = torch.randn(2, 3), (torch.randn(2, 5), torch.randn(2, 5))
+    for found, wanted in zip(mine(values, state), theirs(values, state), strict=True):
+        torch.testing.assert_close(found, wanted, atol=CLOSE, rtol=0)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
