@@ -3,7 +3,8 @@
     python -m demos.text_cache_study gpt.onnx [gpt.pte …]
 
 Reads one more token behind texts of rising length, once with the graph ``step`` and its cache, once by
-reading everything anew with the graph ``main``, in turns, and compares the logits of both.
+reading everything anew with the graph ``main``, in turns, and compares the logits of both. Times are those of
+the processor with one thread: what a machine without other work would take, whatever else runs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sdk.inputs.text import ATTENTION_MASK, INPUT_IDS
 
 LENGTHS = (8, 16, 32, 64, 128, 192, 255, 511, 1023)
 ROUNDS = 40
-"""Times are the first quartile of so many calls of each: on a busy machine it tells more than a mean."""
+"""Of each; what is told is their median."""
 
 
 class Row(NamedTuple):
@@ -61,17 +62,17 @@ def compare_at(predictor: Predictor, ids: Array) -> Row:
     times: dict[str, list[float]] = {STEP: [], MAIN_GRAPH: []}
     for _ in range(ROUNDS):
         for name, arrays in ((STEP, cached), (MAIN_GRAPH, everything)):
-            begin = time.perf_counter()
+            begin = time.process_time()
             predictor.run(arrays, name)
-            times[name].append(1e3 * (time.perf_counter() - begin))
+            times[name].append(1e3 * (time.process_time() - begin))
     difference = float(np.abs(step[LOGITS] - whole[LOGITS][:, before]).max())
-    step_ms, whole_ms = (float(np.percentile(times[name], 25)) for name in (STEP, MAIN_GRAPH))
+    step_ms, whole_ms = (float(np.median(times[name])) for name in (STEP, MAIN_GRAPH))
     return Row(before, step_ms, whole_ms, difference)
 
 
-def study(path: str, threads: int) -> Iterator[Row]:
+def study(path: str) -> Iterator[Row]:
     """A row per length that fits the artifact's context."""
-    with Predictor(path, threads=threads) as predictor:
+    with Predictor(path, threads=1) as predictor:
         output = predictor.spec.output
         ids = np.random.default_rng(0).integers(0, output.vocabulary, (1, output.context))  # type: ignore[attr-defined]
         for before in LENGTHS:
@@ -83,11 +84,9 @@ def main() -> None:
     """Print a table for each artifact."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("artifacts", nargs="+", metavar="ARTIFACT")
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    for path in given.artifacts:
+    for path in parser.parse_args().artifacts:
         print(f"{path}\n{'before':>7} {'step ms':>9} {'whole ms':>9} {'faster':>7}  difference")
-        for row in study(path, given.threads):
+        for row in study(path):
             gain = row.whole_ms / row.step_ms
             print(
                 f"{row.before:7d} {row.step_ms:9.3f} {row.whole_ms:9.3f} {gain:6.1f}×  {row.difference:.1e}"

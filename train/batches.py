@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from runtimes import MAIN_GRAPH, Array, EdgewrightError
 from sdk.kinds import Call, OutputKind, Sample
 from sdk.spec import Graph, Spec
+from train.distributed import World
 from train.tasks.base import Split
 
 
@@ -75,7 +76,7 @@ def spec_loader(spec: Spec, split: Split, batch_size: int, num_workers: int) -> 
     return DataLoader(
         items,
         batch_size,
-        num_workers=num_workers,
+        **World.of_environment().loading(num_workers),
         collate_fn=items.collate,
         generator=torch.Generator().manual_seed(0),
     )

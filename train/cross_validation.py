@@ -16,6 +16,7 @@ from sdk.artifact import Artifact, Metric, read_artifact
 from sdk.artifact.evidence import in_words
 from sdk.atomic_write import atomic_write
 from sdk.codec import from_json
+from train.distributed import World
 from train.loop import Say, Watch, train
 from train.options import TrainOptions, first_difference
 from train.run_folder import RunFolder
@@ -114,6 +115,9 @@ def cross_validate(
     """
     count = options.folds
     assert count is not None
+    if World.of_environment().size > 1:
+        raise UsageError("Option --folds", got="it under torchrun", expected="a single process",
+                         fix="Say --devices N in place of torchrun.")  # fmt: skip
     _make_ready(options)
     done: list[FoldResult] = []
     for number in range(1, count + 1):

@@ -7,6 +7,7 @@ which nothing here does anything.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
+from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from runtimes import EdgewrightError, UsageError
 from train.processes import LOCAL_RANK, LOCAL_SIZE, MEETING, RANK, SIZE, LostContactError
@@ -27,6 +29,13 @@ that dies is noticed at once."""
 _LOST = ("gloo", "nccl", "connection", "peer", "socket", "timed out")
 
 T = TypeVar("T")
+
+
+class KnownEnvironment(LightningEnvironment):
+    """Lightning's, without forgetting at the end of a fit how many processes there are (2.6 does)."""
+
+    def teardown(self) -> None:
+        """Leave the environment as it is."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,23 @@ class World:
     def nodes(self) -> int:
         """Machines that take part."""
         return self.size // self.local_size
+
+    def loading(self, num_workers: int) -> dict[str, Any]:
+        """How a `DataLoader` is told to load with `num_workers` processes.
+
+        A process that trains with others must not be forked: gloo's threads enter Python, and a fork at that
+        moment may never return (seen with Python 3.11 and torch 2.14). So a server is started that has
+        imported what is needed, and forked instead; its children stay from epoch to epoch.
+        """
+        if self.size == 1 or num_workers == 0:
+            return {"num_workers": num_workers}
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["train.batches"])
+        return {
+            "num_workers": num_workers,
+            "multiprocessing_context": context,
+            "persistent_workers": True,
+        }
 
     def by_first(self, action: Callable[[], T]) -> T:
         """Run `action` in the first process; what it gives, every process gets.

@@ -15,7 +15,6 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from runtimes import DataError, DeviceError, UsageError
@@ -23,7 +22,7 @@ from sdk.artifact import Metric
 from train.callbacks import EpochCheckpoint, EpochWatch, History, ResumableEarlyStopping
 from train.checkpoint_io import SafetensorsCheckpointIO
 from train.distillation import with_teacher
-from train.distributed import World, joined
+from train.distributed import KnownEnvironment, World, joined
 from train.finish import finish_run
 from train.folds import task_for
 from train.keep_zeros import KeepZeros
@@ -225,7 +224,7 @@ def _for_several(options: TrainOptions, world: World, accelerator: str) -> list[
     if world.size == 1:
         return []
     norms = [] if options.local_batchnorm else [SynchronisedNorms(accelerator)]
-    return [LightningEnvironment(), *norms]
+    return [KnownEnvironment(), *norms]
 
 
 def _early_stopping(run: Run) -> list[Callback]:
@@ -292,6 +291,8 @@ def _quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
         # Asked for on purpose: networks may have weights that a batch does not use.
         warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
+        # Gradients of convolutions with a side of one come in either memory layout; the numbers are the same.
+        warnings.filterwarnings("ignore", message=".*Grad strides do not match bucket view strides.*")
         # Frozen stages keep their batch statistics (`TaskModule.on_train_epoch_start`), on purpose.
         warnings.filterwarnings("ignore", message=".*module.*eval mode at the start of training.*")
         for logger in loggers:

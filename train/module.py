@@ -171,7 +171,7 @@ def train_loader(plan: Plan, options: TrainOptions, num_workers: int, epoch: int
         plan.train_set,
         options.batch_size,
         sampler=sampler,
-        num_workers=num_workers,
+        **world.loading(num_workers),
         collate_fn=plan.train_set.collate,
         drop_last=len(sampler) > options.batch_size,
         generator=torch.Generator().manual_seed(options.seed),

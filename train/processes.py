@@ -236,8 +236,6 @@ def _told(names: dict[str, str]) -> Iterator[None]:
 def _work(seat: _Seat, channel: Connection, work: Work, arguments: tuple[Any, ...]) -> None:
     """What each process runs."""
     threading.Thread(target=_end_with_parent, args=(seat.meeting.parent,), daemon=True).start()
-    # A process that was spawned spawns in turn, and so would start everything that loads data from nothing.
-    multiprocessing.set_start_method(None, force=True)
     # Out of the terminal's group, so that interrupts come from the parent alone; then they count.
     os.setpgrp()
     signal.signal(signal.SIGINT, signal.default_int_handler)

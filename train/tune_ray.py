@@ -34,7 +34,7 @@ except ImportError as error:
         fix='Install it: pip install "edgewright[distributed]", or leave --engine out.',
     ) from error
 
-from runtimes import EdgewrightError
+from runtimes import EdgewrightError, EngineError
 from runtimes.errors import first_line
 from train.loop import Say
 from train.options import TrainOptions
@@ -64,7 +64,7 @@ def tune_with_ray(search: Search, workers: int | None = None, say: Say | None = 
     store = search.out / _STORE
     begun_here = not ray.is_initialized()
     if begun_here:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        _begin()
     try:
         bridge = _Bridge(tuner)
         ray_tuner = tune.Tuner(
@@ -91,6 +91,18 @@ def tune_with_ray(search: Search, workers: int | None = None, say: Say | None = 
         if begun_here:
             ray.shutdown()
         shutil.rmtree(store, ignore_errors=True)
+
+
+def _begin() -> None:
+    try:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    except Exception as error:  # Ray raises plain ones
+        raise EngineError(
+            "Ray",
+            got=f"no start ({first_line(error)})",
+            expected="a cluster, or one on this machine",
+            fix="Check RAY_ADDRESS, try again on a machine that is less busy, or leave --engine out.",
+        ) from error
 
 
 class _Bridge(Searcher):  # type: ignore[misc]

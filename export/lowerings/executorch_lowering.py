@@ -55,7 +55,8 @@ class ExecuTorchLowering(Lowering):
         _require_calibrator(request)
         spec = at_fixed_size(spec)
         graphs = _graphs(spec)
-        if len(graphs) > len(spec.graphs) and hasattr(network, "unrolled"):
+        lengths_fixed = [graph.name for graph in graphs] != [graph.name for graph in spec.graphs]
+        if lengths_fixed and hasattr(network, "unrolled"):
             # In one row at a time XNNPACK takes all of a recurrent network; with an open batch it leaves the
             # slices out, and lowering takes twice as long.
             network, graphs = network.unrolled(), [_of_one_row(graph) for graph in graphs]
@@ -85,7 +86,7 @@ class ExecuTorchLowering(Lowering):
             if graph.inputs[0].shape and isinstance(graph.inputs[0].shape[0], Dim):
                 _require_batch(payload, graph.name, request.max_batch)
         bounded = whole.spec.with_max_batch(request.max_batch)
-        if [graph.name for graph in graphs] != [graph.name for graph in spec.graphs]:
+        if lengths_fixed:
             bounded = replace(bounded, input=spec.input.for_variants())
         return replace(whole, spec=bounded, facts=facts)
 

@@ -107,7 +107,7 @@ def _row(run: BenchRun) -> str:
         times = [(quoted(p), interval(p)) for p in (latency.p50, latency.p90, latency.p99)]
     else:
         times = [(words.NOTHING, "")] * 3
-    speed = f"{run.throughput_per_s:,.0f}" if run.throughput_per_s is not None else words.NOTHING
+    speed = words.rate(run.throughput_per_s) if run.throughput_per_s is not None else words.NOTHING
     calls = f"{latency.count:,} calls" if latency else ""
     if run.tokens_per_s:
         calls += f", {run.tokens_per_s:,.0f} tokens/s"

@@ -28,7 +28,7 @@ def row_cells(run: BenchRun) -> tuple[str, ...]:
     head = (run.file, run.engine, size(run.size_bytes))
     if latency is None:
         return (*head, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, run.status)
-    speed = NOTHING if run.throughput_per_s is None else f"{run.throughput_per_s:,.0f}"
+    speed = NOTHING if run.throughput_per_s is None else rate(run.throughput_per_s)
     p50, p90, p99 = latency.p50, latency.p90, latency.p99
     return (*head, quoted(p50), interval(p50), quoted(p90), quoted(p99), speed, run.status)
 
@@ -37,6 +37,11 @@ def token_cells(run: BenchRun, per_s: float) -> tuple[str, ...]:
     """In the order of `TOKEN_HEADS`; a token's time has its share of what reading the prompt took."""
     each = per_s / run.throughput_per_s if run.throughput_per_s else 0.0
     return run.file, f"{per_s:,.0f}", ms(1e3 / per_s), f"{each:.1f}"
+
+
+def rate(per_s: float) -> str:
+    """How many a second: whole ones, or two digits where there are few."""
+    return f"{per_s:,.0f}" if per_s >= 10 else f"{per_s:.2g}"
 
 
 def quoted(percentile: Percentile) -> str:

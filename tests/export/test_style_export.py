@@ -18,11 +18,17 @@ from runtimes.torch_runtime import build_network
 from sdk import Predictor
 from sdk.artifact import read_artifact
 from sdk.outputs.picture import to_uint8
+from sdk.results import GeneratedImage
 from sdk.spec import Spec
 from tests.style_subjects import write_photos, write_style, write_vgg
 from train.loop import train
 from train.options import make_options
 from train.tasks.style import SAME_MEAN
+
+
+def _apart(one: GeneratedImage, other: GeneratedImage) -> float:
+    """Mean absolute difference; 1 is from black to white."""
+    return float(np.abs(one.pixels.astype(int) - other.pixels).mean()) / 255
 
 
 @pytest.fixture(scope="module")
@@ -48,22 +54,23 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(options).checkpoint
 
 
-def test_style_artifacts_paint_what_the_checkpoint_paints(checkpoint: Path) -> None:
+@pytest.mark.parametrize("target", ["onnx", pytest.param("pte", marks=pytest.mark.slow)])
+def test_style_artifact_paints_what_the_checkpoint_paints(
+    checkpoint: Path, tmp_path: Path, target: str
+) -> None:
     photos = checkpoint.parent.parent / "photos"
-    done = export_artifacts(checkpoint, ["onnx", "pte"], data=photos, out=checkpoint.parent / "out")
-    assert [one.artifact.suffix for one in done] == [".onnx", ".pte"]
+    (done,) = export_artifacts(checkpoint, [target], data=photos, out=tmp_path)
+    assert done.artifact.manifest.evidence.metrics[0].name == "perceptual_loss"
     square = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     odd = np.random.default_rng(1).integers(0, 256, (45, 27, 3), dtype=np.uint8)
     with Predictor(checkpoint) as predictor:
         wanted, wanted_odd = predictor.predict([square, odd])
-    for one in done:
-        assert one.artifact.manifest.evidence.metrics[0].name == "perceptual_loss"
-        with Predictor(one.artifact.path) as predictor:
-            found, found_odd = predictor.predict([square, odd])
-        assert np.abs(found.pixels.astype(int) - wanted.pixels).mean() / 255 <= SAME_MEAN
-        assert found_odd.pixels.shape == (45, 27, 3)
-        if one.artifact.suffix == ".onnx":
-            assert np.abs(found_odd.pixels.astype(int) - wanted_odd.pixels).mean() / 255 <= SAME_MEAN
+    with Predictor(done.artifact.path) as predictor:
+        found, found_odd = predictor.predict([square, odd])
+    assert _apart(found, wanted) <= SAME_MEAN
+    assert found_odd.pixels.shape == (45, 27, 3)
+    if target == "onnx":  # elsewhere it was painted at another size, and stretched
+        assert _apart(found_odd, wanted_odd) <= SAME_MEAN
 
 
 def test_style_head_is_the_hosts_formula(checkpoint: Path) -> None:

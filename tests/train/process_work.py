@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -25,11 +24,6 @@ def answer(factor: int, say: Say | None) -> int:
     if say is not None:
         say("at work")
     return factor * (10 + _rank())
-
-
-def start_method(_say: Say | None) -> str:
-    """How processes that load data would be started."""
-    return multiprocessing.get_start_method()
 
 
 def refuse(rank: int, _say: Say | None) -> None:

@@ -132,6 +132,16 @@ def test_cross_validation_refuses_other_folders(colour_folder: Path, tmp_path: P
     assert not (tmp_path / "new").exists()
 
 
+def test_cross_validation_under_torchrun_is_refused(
+    colour_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=r"^Option --folds: got it under torchrun, .* Say --devices N"):
+        cross_validate(_options(colour_folder, tmp_path / "cv"))
+    assert not (tmp_path / "cv").exists()
+
+
 def test_cross_validation_ends_where_somebody_says_so(colour_folder: Path, tmp_path: Path) -> None:
     seen = []
 
@@ -154,8 +164,8 @@ def test_command_prints_the_table(
 
     parser = argparse.ArgumentParser()
     configure(parser)
-    words = ["product", "--data", str(colour_folder), "--out", str(finished.out), "--folds", "2", "--resume",
-             "--epochs", "1", "--batch-size", "8", "--image-size", str(SIDE_PX), "--device", "cpu"]  # fmt: skip
+    words = ["product", "--data", str(colour_folder), "--out", str(finished.out), "--folds", "2",
+             "--resume", "--epochs", "1", "--batch-size", "8", "--image-size", str(SIDE_PX), "--device", "cpu"]  # fmt: skip
     assert run_command(parser.parse_args(words)) == 0
     said = capsys.readouterr().out
     assert "accuracy, held out" in said and "mean ± sd" in said

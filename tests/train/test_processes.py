@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runtimes import DataError, DeviceError
-from tests.train.process_work import answer, break_down, die, is_running, refuse, start_method, wait_until
+from tests.train.process_work import answer, break_down, die, is_running, refuse, wait_until
 from train.processes import run_in_processes
 
 PATIENCE_S = 60
@@ -30,10 +29,6 @@ def test_the_first_answers_and_talks() -> None:
     assert run_in_processes(3, answer, (2,), lines.append) == 20
     assert lines == ["at work"]
     assert dict(os.environ) == before
-
-
-def test_what_loads_data_is_started_as_ever() -> None:
-    assert run_in_processes(1, start_method, (), None) == multiprocessing.get_start_method()
 
 
 @pytest.mark.parametrize("rank", [0, 1])

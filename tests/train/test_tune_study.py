@@ -18,7 +18,7 @@ from train.study_storage import trial_seed
 from train.tune_study import AFTER, FAILURE, MOST_TRIES, SURPLUS, Counts, TakenOverError
 from train.tune_workers import BEAT, WORKER, Watchman, has_died, is_here, signature
 
-STORAGES = ("study.db", "study.journal")
+STORAGES = ("study.journal", "study.db")
 WORKERS = 2
 PATIENCE_S = 120.0
 
@@ -49,7 +49,7 @@ def test_processes_that_share_a_study_lose_and_double_no_trial(name: str, tmp_pa
     study.close()
 
 
-@pytest.mark.parametrize("name", STORAGES)
+@pytest.mark.parametrize("name", [STORAGES[0], pytest.param(STORAGES[1], marks=pytest.mark.slow)])
 def test_process_that_is_killed_stops_nobody_and_its_trial_is_tried_again(
     name: str, tmp_path: Path, root: Path
 ) -> None:

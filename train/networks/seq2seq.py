@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
+
+from train.networks.text_lstm import BothWays, Unrolled
 
 ATTENTIONS = ("additive", "dot")
 _CLOSED = 1e9
@@ -96,14 +100,21 @@ class Seq2Seq(nn.Module):
             (N, layers, hidden). Padding changes none of what belongs to the text.
         """
         values = self.dropout(self.read(input_ids))
-        length = attention_mask.sum(dim=1)
+        last = values
         for layer in self.encoder:
-            values, last = layer(values, length)
+            values = layer(values, attention_mask)
+            last = _last_states(values, attention_mask)
             values = self.dropout(values)
         shape = (-1, self.layers, last.shape[1])
         hidden = torch.tanh(self.begin_hidden(last)).reshape(shape)
         cell = torch.tanh(self.begin_cell(last)).reshape(shape)
         return values, self.key(values), hidden, cell
+
+    def unrolled(self) -> nn.Module:
+        """The same network for texts of one fixed length, with its steps written out; shares no weights."""
+        network = copy.deepcopy(self)
+        network.encoder = nn.ModuleList(Unrolled(layer) for layer in self.encoder)
+        return network
 
     def step(  # noqa: PLR0917 - an argument per input of the graph
         self,
@@ -151,37 +162,6 @@ class Seq2Seq(nn.Module):
         return torch.softmax(scores + closed, dim=1)
 
 
-class BothWays(nn.Module):
-    """One LSTM from the left and one from the right, neither of which sees padding before its text.
-
-    Packed sequences would do the same, but no exporter takes them: here each text is turned around in place,
-    its padding left where it is.
-    """
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.right = nn.LSTM(width, hidden, batch_first=True)
-        self.left = nn.LSTM(width, hidden, batch_first=True)
-
-    def forward(self, values: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        """Read in both directions.
-
-        Args:
-            values: float32 (N, T, width).
-            length: int64 (N,): how many of T are text.
-
-        Returns:
-            float32 (N, T, 2 * hidden), and the last state of both directions side by side (N, 2 * hidden).
-        """
-        places = torch.arange(values.shape[1], device=values.device).unsqueeze(0)
-        turned = torch.where(places < length.unsqueeze(1), length.unsqueeze(1) - 1 - places, places)
-        right, _ = self.right(values)
-        left, _ = self.left(_taken(values, turned))
-        last = (length - 1).unsqueeze(1)
-        ends = torch.cat([_taken(right, last), _taken(left, last)], dim=2).squeeze(1)
-        return torch.cat([right, _taken(left, turned)], dim=2), ends
-
-
 class Cell(nn.LSTMCell):
     """One step of an LSTM, written out.
 
@@ -203,6 +183,13 @@ class Cell(nn.LSTMCell):
         return torch.sigmoid(show) * torch.tanh(cell), cell
 
 
-def _taken(values: Tensor, places: Tensor) -> Tensor:
-    """(N, K, width): of each text the rows at `places`, int64 (N, K)."""
-    return torch.gather(values, 1, places.unsqueeze(2).expand(-1, -1, values.shape[2]))
+def _last_states(values: Tensor, attention_mask: Tensor) -> Tensor:
+    """What each direction had read in the end: up to a text's last token, and from there to its first.
+
+    Args:
+        values: Of both directions side by side, float32 (N, T, 2 * hidden).
+        attention_mask: int64 (N, T).
+    """
+    half = values.shape[2] // 2
+    last = (attention_mask.sum(dim=1) - 1)[:, None, None].expand(-1, -1, half)
+    return torch.cat([values[:, :, :half].gather(1, last), values[:, :1, half:]], dim=2).squeeze(1)

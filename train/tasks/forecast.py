@@ -160,6 +160,10 @@ class ForecastTask(Task):
                                      "The checkpoint says how series are fed and read.")  # fmt: skip
         return options
 
+    def search_space(self, options: TrainOptions) -> dict[str, str]:
+        """Rate, decay and batch size; and how much is left out while training."""
+        return {**super().search_space(options), "dropout": "0..0.4"}
+
     def load_split(self, data: Path, split: str, spec: Spec | None = None) -> Split:
         """The windows of one part; see `Task.load_split`. Without a spec, as training does by default."""
         series = plan_input(Path(data), ForecastOptions()) if spec is None else _series_of(spec)

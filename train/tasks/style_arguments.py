@@ -33,12 +33,14 @@ def add_style_and_weights(group: Any) -> None:
         metavar="PX",
         help="what the style's shorter side is resized to: larger makes larger strokes. Default: 256",
     )
-    for name, what in (
-        ("content", "what the photo shows"),
-        ("style", "how the style is painted"),
-        ("smooth", "few differences between neighbouring pixels"),
+    for name, what, default in (
+        ("content", "what the photo shows", 1),
+        ("style", "how the style is painted", 10),
+        ("smooth", "few differences between neighbouring pixels", 5),
     ):
-        group.add_argument(f"--{name}-weight", type=float, metavar="X", help=f"factor of {what}. Default: 1")
+        group.add_argument(
+            f"--{name}-weight", type=float, metavar="X", help=f"factor of {what}. Default: {default}"
+        )
 
 
 def _add_sizes(pictures: Any) -> None:

@@ -35,8 +35,8 @@ class StyleOptions:
     vgg: Path | None = None
     style_size: int = 256
     content_weight: float = 1.0
-    style_weight: float = 1.0
-    smooth_weight: float = 1.0
+    style_weight: float = 10.0
+    smooth_weight: float = 5.0
     crop_size: int = 256
     crops: int = 2000
     image_size: int = 256

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from train.networks.seq2seq import ATTENTIONS, BothWays, Cell, Seq2Seq, build
+from train.networks.seq2seq import ATTENTIONS, Cell, Seq2Seq, build
 
 SOURCE, TARGET, HIDDEN = 11, 7, 8
 CLOSE = 1e-6
@@ -49,18 +49,31 @@ def test_padding_and_company_change_no_answer(attention: str, layers: int) -> No
             assert not looked[len(text) :].any()
 
 
-def test_both_ways_is_torchs_own_bidirectional_lstm() -> None:
-    torch.manual_seed(0)
-    mine, theirs = BothWays(3, 5).eval(), torch.nn.LSTM(3, 5, batch_first=True, bidirectional=True).eval()
-    for name, weights in theirs.named_parameters():
-        side = mine.left if name.endswith("_reverse") else mine.right
-        dict(side.named_parameters())[name.removesuffix("_reverse")].data.copy_(weights.data)
-    values = torch.randn(2, 6, 3)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_decoder_begins_with_the_last_states_of_both_directions(layers: int) -> None:
+    network = _network(layers=layers)
+    seen: list[Tensor] = []
+    network.begin_hidden.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
+    ids, mask = _padded([[3, 4, 5], [6]], 4)
     with torch.inference_mode():
-        found, ends = mine(values, torch.tensor([6, 6]))
-        wanted, (last, _) = theirs(values)
-    torch.testing.assert_close(found, wanted, atol=CLOSE, rtol=0)
-    torch.testing.assert_close(ends, torch.cat([last[0], last[1]], dim=1), atol=CLOSE, rtol=0)
+        network(ids, mask)
+        for row, length in ((0, 3), (1, 1)):
+            values = network.read(ids[row : row + 1, :length])
+            for layer in network.encoder:
+                forwards, (last, _) = layer.forwards(values)
+                backwards, (first, _) = layer.backwards(values.flip(1))
+                values = torch.cat([forwards, backwards.flip(1)], dim=2)
+            torch.testing.assert_close(seen[0][row], torch.cat([last[0, 0], first[0, 0]]), atol=CLOSE, rtol=0)
+
+
+def test_unrolled_network_gives_the_same_answers() -> None:
+    network = _network(layers=2)
+    batch = _padded([[3, 4, 5], [6]], 4)
+    with torch.inference_mode():
+        for found, wanted in zip(
+            _stepped(network.unrolled(), *batch), _stepped(network, *batch), strict=True
+        ):
+            torch.testing.assert_close(found, wanted, atol=CLOSE, rtol=0)
 
 
 def test_cell_is_torchs_own() -> None:
