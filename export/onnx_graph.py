@@ -66,6 +66,7 @@ def _traced(module: nn.Module, baked_spec: Spec) -> bytes:
     graph = baked_spec.graph()
     inputs = example_input(baked_spec, batch=2)
     batch = torch.export.Dim("batch")
+    _forget_kernels()
     with _quiet():
         try:
             program = torch.onnx.export(
@@ -89,6 +90,16 @@ def _traced(module: nn.Module, baked_spec: Spec) -> bytes:
     model = program.model_proto
     # A model larger than protobuf's limit would need a second file; one artifact is one file.
     return model.SerializeToString()
+
+
+def _forget_kernels() -> None:
+    """Let torch choose its recurrent kernels anew.
+
+    Exporting one leaves torch 2.14 with its step-by-step form as the chosen kernel, in which the next export of
+    the process would find a fixed length. Remove when an LSTM with an open length can be exported twice.
+    """
+    for operator in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
+        operator._dispatch_cache.clear()
 
 
 def strip_notes(payload: bytes) -> bytes:

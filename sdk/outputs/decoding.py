@@ -12,8 +12,8 @@ from runtimes import Array
 State = Mapping[str, Array]
 """What a decoder carries from token to token: arrays (rows, …) by name."""
 Step = Callable[[Array, State], "tuple[Array, Array, State]"]
-"""From the last tokens int64 (R, 1) and the state to the logits float32 (R, V), what was looked at float32 (R, T),
-and the next state. R is items times beams, those of one item in a row."""
+"""From the last tokens int64 (R, 1) and the state to the logits float32 (R, V), what was looked at, float32
+(R, T), and the next state. R is items times beams, those of one item in a row."""
 
 
 @dataclass(frozen=True)

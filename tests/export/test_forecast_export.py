@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from export.bakers.forecast import Spread
+from export.calibration import CalibrationSet, record_calls
 from export.pipeline import export_artifacts
 from sdk import Predictor
 from sdk.artifact import PROVED
@@ -18,6 +19,7 @@ from sdk.outputs.forecast import QUANTILES, ForecastOutput
 from tests.hourly_series import write_series
 from train.loop import train
 from train.options import make_options
+from train.tasks import get_task
 
 FP32_TOLERANCE = 1e-4
 """Relative, of every quantile."""
@@ -71,6 +73,19 @@ def test_lstm_forecasts_and_follows_alike_in_every_runtime(load_csv: Path, tmp_p
     for other in (1, 2):
         np.testing.assert_allclose(found[other], found[0], rtol=FP32_TOLERANCE)
         np.testing.assert_allclose(followed[other], followed[0], rtol=FP32_TOLERANCE)
+
+
+def test_a_graph_that_no_prediction_calls_is_calibrated_with_a_carried_state(
+    load_csv: Path, tmp_path: Path
+) -> None:
+    options = make_options("forecast", load_csv, tmp_path, **QUICK)
+    plan = get_task("forecast").plan(options)
+    items = _windows(read_table(load_csv, "time", ("load",)))
+    recorded = record_calls(CalibrationSet("train", items, ""), plan.network.eval(), plan.spec, "step")
+    states = [call["hidden"] for call in recorded.recorded]
+    assert {tuple(call) for call in recorded.recorded} == {("past", "future", "hidden", "cell")}
+    assert not states[0].any()
+    assert all(state.any() for state in states[1:])
 
 
 @pytest.mark.slow

@@ -65,6 +65,14 @@ def test_an_lstm_answers_alike_at_any_length(lstm: Path, tmp_path: Path) -> None
     assert pte.evidence.facts["delegated_fraction"] > 0.6
 
 
+def test_an_lstm_keeps_its_open_length_however_often_it_is_lowered() -> None:
+    arguments = {"vocabulary": len(WORDS), "classes": 2, "hidden": 4, "embedding": 4}
+    network = build_network({"name": "text_lstm", "arguments": arguments}).eval()
+    spec = text_plan._spec("text", text_input(), ("bad", "good"), text_plan.Network("text_lstm", arguments))
+    first, second = (lower_to_onnx(network, spec)[0] for _ in range(2))
+    assert len(first) == len(second)
+
+
 def test_embedding_tables_are_stored_in_int8_by_row() -> None:
     table = (
         np.random.default_rng(0).normal(size=(2000, 16)).astype(np.float32) * np.linspace(0, 9, 2000)[:, None]

@@ -164,9 +164,9 @@ def test_command_prints_the_table(
 
     parser = argparse.ArgumentParser()
     configure(parser)
-    words = ["product", "--data", str(colour_folder), "--out", str(finished.out), "--folds", "2",
-             "--resume", "--epochs", "1", "--batch-size", "8", "--image-size", str(SIDE_PX), "--device", "cpu"]  # fmt: skip
-    assert run_command(parser.parse_args(words)) == 0
+    small = ["--epochs", "1", "--batch-size", "8", "--image-size", str(SIDE_PX), "--device", "cpu"]
+    words = ["--data", str(colour_folder), "--out", str(finished.out), "--folds", "2", "--resume", *small]
+    assert run_command(parser.parse_args(["product", *words])) == 0
     said = capsys.readouterr().out
     assert "accuracy, held out" in said and "mean ± sd" in said
     assert f"accuracy {finished.spreads[0].text} on what each fold held out" in said

@@ -16,6 +16,32 @@ pytest.importorskip("ray.tune", reason="Ray is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 
+def test_study_answers_ray_as_it_answers_its_own_processes(colour_folder: Path, tmp_path: Path) -> None:
+    from ray import cloudpickle
+    from ray.tune.search import Searcher
+
+    from train.tune import Tuner
+    from train.tune_ray import _Bridge, _Scheduler
+
+    search = Search("product", colour_folder, tmp_path, {"epochs": 2}, ("lr=log:1e-4..1e-1",), trials=3)
+    tuner = Tuner(search)
+    bridge = _Bridge(tuner)
+    cloudpickle.dumps((bridge, _Scheduler(bridge)))  # Ray keeps a copy of both
+    told = {name: bridge.suggest(name) for name in ("a", "b", "c")}
+    assert [one["number"] for one in told.values()] == [0, 1, 2]
+    assert told["a"]["options"].lr == 5e-3 and told["a"]["options"].out == tmp_path / "trial-0001"
+    assert bridge.suggest("d") is None  # all are begun
+    assert not bridge.falls_behind("a", {"value": 0.5, "step": 1})
+    bridge.on_trial_complete("a", {"value": 0.9, "final": True})
+    bridge.on_trial_complete("b", {"value": 0.0, "failure": "out of memory"})
+    bridge.on_trial_complete("c", {"value": 0.1, "step": 1})  # ended early
+    assert bridge.suggest("e") == Searcher.FINISHED
+    found = tuner.tell()
+    assert [trial.state.name for trial in found.trials] == ["COMPLETE", "FAIL", "PRUNED"]
+    assert found.best is not None and found.best.value == 0.9
+    tuner.study.close()
+
+
 def test_ray_carries_out_the_trials_of_a_study(colour_folder: Path, tmp_path: Path) -> None:
     from train.tune_ray import tune_with_ray
 

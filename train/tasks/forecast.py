@@ -267,8 +267,9 @@ def _only(names: Sequence[str], taken: set[str], data: Path) -> str:
 
 
 def _default_calendar(step_s: int) -> tuple[str, ...]:
+    """What can matter, but of short steps not the season: of few years, a network learns dates by heart."""
     if step_s < DAY_S:
-        return ("hour", "weekday", "year")
+        return ("hour", "weekday")
     return ("weekday", "year") if step_s == DAY_S else ("year",)
 
 

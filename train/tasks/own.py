@@ -29,7 +29,7 @@ ARRAY_TOLERANCE = 0.02
 """Two arrays are the same answer when no value differs by more than this share of the largest."""
 _SPLITS = ("train", "val", "test")
 _LIKE = {"Classification": "product", "Detections": "detection", "Segmentation": "segmentation",
-         "Embedding": "embedding"}  # fmt: skip
+         "Embedding": "embedding", "GeneratedText": "seq2seq"}  # fmt: skip
 """Tasks that know when two results of a kind are the same answer."""
 
 

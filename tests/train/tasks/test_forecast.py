@@ -64,7 +64,7 @@ def test_defaults_come_from_the_steps_of_the_series(load_csv: Path) -> None:
     series = plan.spec.input
     assert isinstance(series, SeriesInput)
     assert (series.time, series.horizon, series.step_s) == ("time", 24, 3600)
-    assert series.calendar == ("hour", "weekday", "year")
+    assert series.calendar == ("hour", "weekday")
     assert plan.spec.network.arguments["season"] == plan.spec.network.arguments["patch"] == 24
     assert [graph.name for graph in plan.spec.graphs] == ["main", "step"]
 
