@@ -95,8 +95,8 @@ def _traced(module: nn.Module, baked_spec: Spec) -> bytes:
 def _forget_kernels() -> None:
     """Let torch choose its recurrent kernels anew.
 
-    Exporting one leaves torch 2.14 with its step-by-step form as the chosen kernel, in which the next export of
-    the process would find a fixed length. Remove when an LSTM with an open length can be exported twice.
+    Exporting one leaves torch 2.14 with its step-by-step form as the chosen kernel, in which the next export
+    of the process would find a fixed length. Remove when an LSTM with an open length can be exported twice.
     """
     for operator in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
         operator._dispatch_cache.clear()

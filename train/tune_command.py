@@ -93,6 +93,10 @@ def _add_search(group: Any) -> None:
         metavar="SECONDS",
         help="begin no trial after that; what runs is finished. Default: none",
     )
+    _add_workers(group)
+
+
+def _add_workers(group: Any) -> None:
     group.add_argument(
         "--patience",
         type=float,

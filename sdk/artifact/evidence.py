@@ -113,8 +113,8 @@ class Metric:
         high: Upper end of the 95 % interval.
         samples: On how many samples it was measured.
         split: Which data, such as ``test``.
-        unit: `SHARE` for fractions of 1, which people read in percent; else the value's own, such as ``kWh``, or
-            nothing.
+        unit: `SHARE` for fractions of 1, which people read in percent; else the value's own, such as
+            ``kWh``, or nothing.
         mode: ``max`` or ``min``: where it should go.
     """
 

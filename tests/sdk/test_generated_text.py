@@ -199,9 +199,9 @@ def _told(tokens: list[int], scores: list[float]) -> dict[str, Array]:
     ("found", "expected"),
     [
         (_told([2, 3, 4], [-0.5, -0.5, -0.5]), 0.0),
-        (_told([2, 3, 4], [-0.5, -0.5, -0.7]), 0.2),
-        (_told([2, 9, 9], [-0.5, -0.51, -9.0]), 0.01),
-        (_told([9, 3, 4], [-2.5, -0.5, -0.5]), 2.0),
+        (_told([2, 3, 4], [-0.5, -0.5, -0.7]), np.exp(-0.5) - np.exp(-0.7)),
+        (_told([2, 9, 9], [-0.5, -0.51, -9.0]), np.exp(-0.5) - np.exp(-0.51)),
+        (_told([9, 3, 4], [-2.5, -0.5, -0.5]), np.exp(-0.5) - np.exp(-2.5)),
         (_told([2, 3, NOTHING], [-0.5, np.nan, 0.0]), np.inf),
     ],
     ids=["same", "another score", "a near tie", "another token", "NaN"],

@@ -180,8 +180,6 @@ def test_altered_artifact_never_reaches_an_engine(
     data = bytearray(fake_artifact.read_bytes())
     data[-3] ^= 1
     fake_artifact.write_bytes(data)
-    monkeypatch.setattr(
-        "sdk.graphs.open_runtime", lambda *a, **k: pytest.fail("a parser saw altered bytes")
-    )
+    monkeypatch.setattr("sdk.graphs.open_runtime", lambda *a, **k: pytest.fail("a parser saw altered bytes"))
     with pytest.raises(Exception, match="do not match its own hash"):
         Predictor(fake_artifact)
