@@ -24,7 +24,9 @@ from sdk.predictor import Predictor
 
 TIMED_ITEMS = 32
 """Real inputs that engines are timed on, of those that there are."""
-ROUNDS = 24
+ROUNDS, FEWEST_ROUNDS = 24, 8
+TAKE_S = 20.0
+"""A take has fewer than `ROUNDS` where it would last longer: whatever takes a second a run needs no more."""
 BLOCK_S = 0.03
 FEWEST_RUNS, MOST_RUNS = 4, 100
 WARM_UP_RUNS, WARM_UP_S = 3, 0.02
@@ -67,16 +69,20 @@ def paired_latency(
         parent: What it is compared with.
         items: Real inputs, used in turn.
         seed: Of the order of turns and of the interval's resampling.
-        rounds: Blocks per artifact; None for `ROUNDS`.
+        rounds: Blocks per artifact; None for `ROUNDS`, or fewer where a run takes long.
 
     Raises:
         DeviceError: The device of one of them is not here.
     """
-    order, rounds = random.Random(seed), rounds or ROUNDS
+    order = random.Random(seed)
     blocks: tuple[list[float], list[float]] = ([], [])
     with ExitStack() as stack:
         turns = [_Turn(stack.enter_context(Predictor(path)), items) for path in (candidate, parent)]
-        runs = min(MOST_RUNS, max(FEWEST_RUNS, int(BLOCK_S / max(turn.seconds() for turn in turns))))
+        seconds = [turn.seconds() for turn in turns]
+        runs = min(MOST_RUNS, max(FEWEST_RUNS, int(BLOCK_S / max(seconds))))
+        if rounds is None:
+            affordable = int(TAKE_S / (sum(seconds) * (runs + WARM_UP_RUNS)))
+            rounds = min(ROUNDS, max(FEWEST_ROUNDS, affordable))
         for _ in range(rounds):
             for which in order.sample((0, 1), 2):
                 blocks[which].append(turns[which].block(runs))
@@ -91,7 +97,10 @@ def surest_latency(candidate: Path, parent: Path, items: Sequence[Any], *, seed:
     Args and errors are those of `paired_latency`.
     """
     takes: list[LatencyRatio] = []
-    while len(takes) < MOST_TAKES and (not takes or takes[-1].high > SURE * takes[-1].low):
+    until = time.perf_counter() + TAKE_S
+    while not takes or (
+        len(takes) < MOST_TAKES and takes[-1].high > SURE * takes[-1].low and time.perf_counter() < until
+    ):
         takes.append(paired_latency(candidate, parent, items, seed=seed))
     return min(takes, key=lambda take: take.high / take.low)
 

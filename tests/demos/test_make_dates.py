@@ -81,7 +81,7 @@ def test_a_date_is_said_in_many_ways() -> None:
         (2005, {"2005", "two thousand five", "two thousand and five", "twenty oh five"}),
         (2024, {"2024", "twenty twenty-four", "two thousand twenty-four", "two thousand and twenty-four"}),
     ],
-    ids=str,
+    ids=["1900", "1905", "1987", "2000", "2005", "2024"],
 )  # fmt: skip
 def test_years_in_words(year: int, forms: set[str]) -> None:
     chooser = random.Random(0)
