@@ -88,12 +88,16 @@ def request_for(graph: Graph, network: nn.Module, spec: Spec, request: Request) 
     return replace(request, calibration=record_calls(request.calibration, network, spec, graph.name))
 
 
-def put_together(parts: Sequence[Lowered], payload: bytes) -> Lowered:
+def put_together(
+    parts: Sequence[Lowered], payload: bytes, weights: Sequence[dict[str, int]] | None = None
+) -> Lowered:
     """One file of several lowered graphs.
 
     Args:
         parts: One per graph, the first first; each spec holds its graph alone.
         payload: The file.
+        weights: By type, what each graph adds to those of the graphs before it; None where every graph holds
+            the whole network's.
 
     Returns:
         The first part with all graphs in its spec, and with the counts of all in its records.
@@ -102,7 +106,10 @@ def put_together(parts: Sequence[Lowered], payload: bytes) -> Lowered:
     if len(parts) == 1:
         return replace(first, payload=payload)
     spec = replace(first.spec, graphs=tuple(part.spec.graph() for part in parts))
-    return replace(first, payload=payload, spec=spec, precision=_added([part.precision for part in parts]))
+    precision = _added([part.precision for part in parts])
+    if "weights" in precision:
+        precision["weights"] = _added(weights) if weights else first.precision["weights"]
+    return replace(first, payload=payload, spec=spec, precision=precision)
 
 
 def _added(records: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class OnnxLowering(Lowering):
             for graph in spec.graphs
         }
         payload = onnx_graphs.join({name: part.payload for name, part in parts.items()})
-        return put_together(list(parts.values()), payload)
+        weights = [weight_types(model) for model in onnx_graphs.stored_models(payload)]
+        return put_together(list(parts.values()), payload, weights)
 
     def lower_graph(self, network: nn.Module, spec: Spec, request: Request) -> Lowered:
         """One graph as a model of its own.

@@ -32,6 +32,16 @@ def join(models: Mapping[str, bytes]) -> bytes:
     return b"".join([first, *(encoded(_GRAPHS, _stored(name, model, there)) for name, model in others)])
 
 
+def stored_models(program: bytes) -> list[bytes]:
+    """The model of every graph, without the tensors that it shares with the first."""
+    further = [
+        bytes(next(part.message for part in fields(field.message) if part.number == _MODEL))
+        for field in fields(memoryview(program))
+        if field.number == _GRAPHS
+    ]
+    return [program, *further]
+
+
 def model_of(program: bytes, name: str) -> bytes:
     """The model of the graph called `name`, one of those behind the first.
 

@@ -153,6 +153,8 @@ def test_onnx_file_is_a_model_and_stores_shared_weights_once(checkpoint: Artifac
     weight = torch_runtime.load_network(checkpoint.program()).mix.weight.detach().numpy()
     stored = [np.ascontiguousarray(array).tobytes() for array in (weight, weight.T)]
     assert sum(file.path.read_bytes().count(array) for array in stored) == 1
+    numbers = sum(file.manifest.evidence.precision["weights"].values())
+    assert WIDTH * WIDTH + WIDTH <= numbers < 2 * WIDTH * WIDTH
 
 
 def test_step_graph_behind_a_cut_file_is_refused(checkpoint: Artifact, tmp_path: Path) -> None:
