@@ -60,6 +60,7 @@ def test_baked_spread_is_the_formula_of_the_host() -> None:
     assert second == 1
 
 
+@pytest.mark.slow
 def test_lstm_forecasts_and_follows_alike_in_every_runtime(load_csv: Path, tmp_path: Path) -> None:
     paths = _exported(load_csv, tmp_path, ["onnx", "pte"])
     table = read_table(load_csv, "time", ("load",))

@@ -206,6 +206,7 @@ def test_pruned_checkpoint_is_an_ordinary_one(pruned: Artifact) -> None:
         assert predictor.predict(np.zeros((28, 28), np.uint8)).label in pruned.spec.output.labels
 
 
+@pytest.mark.slow
 def test_pruned_checkpoint_exports(pruned: Artifact, small_data: Path, tmp_path: Path) -> None:
     # The network is tiny and briefly trained; what its pruning cost is not what this shows.
     done = export_artifacts(pruned.path, ["onnx", "pte"], data=small_data, out=tmp_path, max_drop=100)

@@ -35,6 +35,7 @@ def model(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(options).checkpoint
 
 
+@pytest.mark.slow
 def test_every_runtime_writes_the_same_texts(model: Path, pairs: Path, tmp_path: Path) -> None:
     exported = export_artifacts(model, ["onnx", "pte"], data=pairs, out=tmp_path)
     with Predictor(model) as predictor:
@@ -60,6 +61,7 @@ def test_every_runtime_writes_the_same_texts(model: Path, pairs: Path, tmp_path:
             assert predictor.verify().holds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["int8-dynamic", "int8-weights"])
 def test_decoder_is_compressed_as_a_whole(model: Path, pairs: Path, tmp_path: Path, precision: str) -> None:
     (made,) = export_artifacts(

@@ -82,7 +82,10 @@ def test_style_head_is_the_hosts_formula(checkpoint: Path) -> None:
     with torch.inference_mode():
         found = module(torch.from_numpy(pictures)).numpy()
         raw = network(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255).numpy()
-    assert np.array_equal(found, to_uint8(raw))
+    # Where a value lies between two levels, another order of additions rounds it to the other one.
+    apart = np.abs(found.astype(np.int16) - to_uint8(raw))
+    assert apart.max() <= 1
+    assert apart.mean() < 1e-3
 
 
 class _Sized(nn.Module):

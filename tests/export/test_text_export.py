@@ -44,6 +44,7 @@ def lstm(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return train(options).checkpoint
 
 
+@pytest.mark.slow
 def test_an_lstm_answers_alike_at_any_length(lstm: Path, tmp_path: Path) -> None:
     with Predictor(lstm) as predictor:
         expected = predictor.outputs(TEXTS)["scores"]

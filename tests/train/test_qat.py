@@ -107,6 +107,7 @@ def test_mode_follows_the_flag_alone(network: torch.nn.Module) -> None:
     assert not torch.equal(aware.plain_state_dict()["features.stem.1.running_mean"], before)
 
 
+@pytest.mark.slow
 def test_zero_scales_of_fresh_blocks_train(network: torch.nn.Module) -> None:
     with torch.no_grad():
         network.get_parameter("features.stage1.0.second.1.weight").zero_()
@@ -135,6 +136,7 @@ def test_run_writes_an_ordinary_checkpoint(aware_options: Options, start: TrainR
         assert predictor.verify().holds
 
 
+@pytest.mark.slow
 def test_run_that_is_resumed_equals_an_unbroken_one(
     aware_options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

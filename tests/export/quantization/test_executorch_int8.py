@@ -126,6 +126,7 @@ def test_int8_calibration_is_recorded(lower: Lower) -> None:
     assert all(low <= 0 <= high and low < high for low, high in record["ranges"].values())
 
 
+@pytest.mark.slow
 def test_mse_ranges_are_no_wider_than_extremes(lower: Lower, route: Callable[[Recipe], Route]) -> None:
     extremes = lower(INT8).calibration["ranges"]
     chosen = route(Recipe("int8", calibrator="mse")).calibration["ranges"]
@@ -136,6 +137,7 @@ def test_mse_ranges_are_no_wider_than_extremes(lower: Lower, route: Callable[[Re
     assert any(mse < 0.99 * minmax for mse, minmax in widths.values())
 
 
+@pytest.mark.slow
 def test_four_bit_weights_cost_accuracy_but_not_bytes(lower: Lower, small_data: Path) -> None:
     harsh = Recipe("int8", granularity="per-tensor")
     reference = _answers(lower(Recipe()), small_data)
