@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,34 @@ from typing import Any
 from train.networks.names import DERIVED
 from train.options import DEVICES, OPTIMIZERS, PRECISIONS, SCHEDULERS
 from train.quantizer import WEIGHT_BITS
+from train.tasks import TASKS, get_task
 from train.tasks.base import Task
 
 NETWORKS = "edgewright.networks"
+
+
+def add_tasks(
+    parser: argparse.ArgumentParser, usage: str, description: str
+) -> Iterator[tuple[argparse.ArgumentParser, Task]]:
+    """Add a sub-parser per task, for the caller to fill.
+
+    Args:
+        parser: Of the command.
+        usage: With ``{task}`` where the task's name belongs.
+        description: With ``{task}``; what the task does is added.
+    """
+    tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True, title="tasks")
+    for name in TASKS:
+        task = get_task(name)
+        child = tasks.add_parser(
+            name,
+            help=task.summary,
+            usage=usage.format(task=name),
+            description=f"{description.format(task=name)}: {task.summary}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        yield child, task
 
 
 def add_general_arguments(parser: argparse.ArgumentParser, task: Task) -> None:

@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtimes import EdgewrightError, UsageError
-from train.arguments import add_general_arguments
-from train.tasks import TASKS, get_task
+from train.arguments import add_general_arguments, add_tasks
 
 if TYPE_CHECKING:
     from train.cross_validation import CrossValidation
@@ -31,17 +30,8 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add a sub-parser per task."""
-    tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True, title="tasks")
-    for name in TASKS:
-        task = get_task(name)
-        child = tasks.add_parser(
-            name,
-            help=task.summary,
-            usage=f"edgewright train {name} --data PATH [--out DIR] [--model NAME] [options]",
-            description=f"Task {name}: {task.summary}.",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+    usage = "edgewright train {task} --data PATH [--out DIR] [--model NAME] [options]"
+    for child, task in add_tasks(parser, usage, "Task {task}"):
         add_general_arguments(child, task)
         task.add_arguments(child)
 

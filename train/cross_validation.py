@@ -18,12 +18,11 @@ from sdk.atomic_write import atomic_write
 from sdk.codec import from_json
 from train.distributed import World
 from train.loop import Say, Watch, train
-from train.options import TrainOptions, first_difference
-from train.run_folder import RunFolder
+from train.options import TrainOptions
+from train.run_folder import RECORD_VERSION, RunFolder, read_record, require_same_options
 from train.tasks import get_task, task_of
 
 RECORD = "folds.json"
-RECORD_VERSION = 1
 _LOSS = "val_loss"
 
 Begin = Callable[[int], Watch | None]
@@ -187,36 +186,13 @@ def _make_ready(options: TrainOptions) -> None:
             fix="Say --resume to continue it, --overwrite to replace it, or choose another --out.",
         )
     if options.resume:
-        _require_same(options, record)
+        recorded = read_record(record, "cross-validation")["options"]
+        require_same_options(options, recorded, "cross-validation")
         return
     for folder in out.glob("fold-*"):
         if RunFolder(folder).record.is_file():
             shutil.rmtree(folder)
     _write_record(options, [])
-
-
-def _require_same(options: TrainOptions, record: Path) -> None:
-    try:
-        told = json.loads(record.read_text("utf-8"))
-        recorded = told["options"]
-        if told["version"] != RECORD_VERSION or not isinstance(recorded, dict):
-            raise ValueError
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"Option --resume with --out {options.out.name!r}",
-            got="no cross-validation to resume",
-            expected="the folder of one that was interrupted",
-            fix="Check --out, or leave --resume out to start one.",
-        ) from error
-    other = first_difference(options, recorded)
-    if other is not None:
-        name, now, then = other
-        raise UsageError(
-            f"Option --resume with --{name.replace('_', '-')}",
-            got=repr(now),
-            expected=f"{then!r}, as the cross-validation was started with",
-            fix="Resume with the same options, or start anew with --overwrite.",
-        )
 
 
 def _finished(options: TrainOptions) -> FoldResult | None:

@@ -124,29 +124,10 @@ class RunFolder:
         Raises:
             UsageError: There is none that can be read.
         """
-        try:
-            record: dict[str, Any] = json.loads(self.record.read_text("utf-8"))
-            if record["version"] != RECORD_VERSION or not isinstance(record["options"], dict):
-                raise ValueError
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(
-                f"Option --resume with --out {self.root.name!r}",
-                got="no run to resume",
-                expected="the folder of a run that was interrupted",
-                fix="Check --out, or leave --resume out to start a run.",
-            ) from error
-        return record
+        return read_record(self.record, "run")
 
     def _require_same_run(self, options: TrainOptions) -> None:
-        other = first_difference(options, self.read_record()["options"])
-        if other is not None:
-            name, now, then = other
-            raise UsageError(
-                f"Option --resume with {flag_of(name)}",
-                got=repr(now),
-                expected=f"{then!r}, as the run was started with",
-                fix="Resume with the same options, or start anew with --overwrite.",
-            )
+        require_same_options(options, self.read_record()["options"], "run")
 
     def _require_same_data(self, data_sha256: dict[str, str]) -> None:
         recorded = self.read_record().get("data_sha256", {})
@@ -168,3 +149,44 @@ class RunFolder:
         for pattern in ("*.safetensors", "*.png", "metrics.json"):
             for path in self.root.glob(pattern):
                 path.unlink()
+
+
+def read_record(path: Path, what: str) -> dict[str, Any]:
+    """The record that something which can be resumed keeps of its options.
+
+    Args:
+        path: A JSON file with a ``version`` and its ``options``.
+        what: Whose record it is, for the message.
+
+    Raises:
+        UsageError: There is none that can be read.
+    """
+    try:
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        if record["version"] != RECORD_VERSION or not isinstance(record["options"], dict):
+            raise ValueError
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"Option --resume with --out {path.parent.name!r}",
+            got=f"no {what} to resume",
+            expected=f"the folder of a {what} that was interrupted",
+            fix=f"Check --out, or leave --resume out to start a {what}.",
+        ) from error
+    return record
+
+
+def require_same_options(options: TrainOptions, recorded: dict[str, Any], what: str) -> None:
+    """Refuse to resume under other options than those of the record.
+
+    Raises:
+        UsageError: One differs.
+    """
+    other = first_difference(options, recorded)
+    if other is not None:
+        name, now, then = other
+        raise UsageError(
+            f"Option --resume with {flag_of(name)}",
+            got=repr(now),
+            expected=f"{then!r}, as the {what} was started with",
+            fix="Resume with the same options, or start anew with --overwrite.",
+        )

@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtimes import UsageError
-from train.arguments import add_general_arguments
-from train.tasks import TASKS, get_task
+from train.arguments import add_general_arguments, add_tasks
 
 if TYPE_CHECKING:
     from train.tune import Search, Tuned
@@ -38,17 +37,8 @@ _OF_THE_SEARCH = ("space", "trials", "storage", "study", "pruner", "timeout", "p
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add a sub-parser per task."""
-    tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True, title="tasks")
-    for name in TASKS:
-        task = get_task(name)
-        child = tasks.add_parser(
-            name,
-            help=task.summary,
-            usage=f"edgewright tune {name} --data PATH [--trials N] [--space NAME=RANGE …] [options]",
-            description=f"Search options of task {name}: {task.summary}.",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+    usage = "edgewright tune {task} --data PATH [--trials N] [--space NAME=RANGE …] [options]"
+    for child, task in add_tasks(parser, usage, "Search options of task {task}"):
         _add_search(child.add_argument_group("the search"))
         add_general_arguments(child, task)
         task.add_arguments(child)
