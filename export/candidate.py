@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from export.layers import layers_of, require_layers
 from export.lowering import Lowered, Request, lowering_for
 from export.recipe import Recipe
 from runtimes.torch_runtime import load_network
-from sdk.artifact import NOT_RUN, Artifact, Evidence, GoldenSample, Manifest, write_artifact
+from sdk.artifact import MANIFEST_VERSION, NOT_RUN, Artifact, Evidence, GoldenSample, Manifest, write_artifact
 from sdk.artifact.provenance import now_utc, versions_of
+from sdk.monitor.reference import Reference
 from sdk.predictor import Predictor
 from sdk.spec import Spec
 
@@ -53,6 +55,7 @@ def lower_candidate(
     *,
     max_batch: int,
     tolerance: float = 1.0,
+    reference: Reference | None = None,
 ) -> Artifact:
     """Lower a checkpoint and write the result, marked "built, not run".
 
@@ -64,6 +67,7 @@ def lower_candidate(
         folder: Where it is written.
         max_batch: Largest batch of engines that plan their memory ahead.
         tolerance: For its evidence.
+        reference: What inputs and the checkpoint's answers look like; see `sdk.monitor.reference`.
 
     Raises:
         EngineError: A compiler is missing or refuses the network.
@@ -76,14 +80,16 @@ def lower_candidate(
     require_layers(network, recipe.keep, "--keep")
     require_holdable(network, target, recipe)
     lowering = lowering_for(target)
-    room = len(checkpoint.manifest.to_bytes()) + _EVIDENCE_ROOM + _LAYER_ROOM * len(layers_of(network))
+    known = replace(checkpoint.manifest, reference=reference)
+    room = len(known.to_bytes()) + _EVIDENCE_ROOM + _LAYER_ROOM * len(layers_of(network))
     lowered = lowering.lower(network, spec, Request(recipe, max_batch, room, calibration))
     manifest = Manifest(
-        version=checkpoint.manifest.version,
+        version=MANIFEST_VERSION,
         spec=lowered.spec,
         samples=_golden(checkpoint, lowered.spec),
         evidence=_evidence(checkpoint, recipe, lowered, tolerance),
         payload_sha256="",
+        reference=reference,
     )
     path = folder / artifact_name(checkpoint, recipe, lowering.suffix)
     return write_artifact(path, lowered.payload, manifest)

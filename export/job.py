@@ -122,6 +122,7 @@ def _lower_and_measure(target: str, job: Job, recipe: Recipe) -> tuple[Artifact,
         job.scratch,
         max_batch=job.max_batch,
         tolerance=verify_tolerance(job.budget, 1.0),
+        reference=job.reference.reference,
     )
     job.progress(f"lowering to {name}{kept}", 1, 1)
     try:
@@ -147,7 +148,8 @@ def _judged(candidate: Artifact, measured: Measured, target: str, job: Job) -> A
         parity=parity,
         metrics=measured.metrics,
     )
-    proved = replace(candidate, manifest=replace(candidate.manifest, evidence=evidence))
+    manifest = replace(candidate.manifest, evidence=evidence, reference=measured.reference)
+    proved = replace(candidate, manifest=manifest)
     return _with_gain(proved, target, job)
 
 
@@ -191,7 +193,8 @@ def _with_gain(done: Artifact, target: str, job: Job) -> Artifact:
     if job.compressed:
         place = job.scratch / "parent"
         place.mkdir(exist_ok=True)
-        parent = lower_candidate(job.origin, target, Recipe(), None, place, max_batch=job.max_batch)
+        parent = lower_candidate(job.origin, target, Recipe(), None, place, max_batch=job.max_batch,
+                                 reference=job.reference.reference)  # fmt: skip
     if evidence.status == PROVED:
         job.progress(f"timing {done.path.name} against its parent", 0, 1)
         latency = surest_latency(done.path, parent.path, list(job.split.items[:TIMED_ITEMS]))

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from export.reference import ReferenceRows
 from runtimes import Array
 from sdk.artifact import Artifact, Metric, Parity
 from sdk.kinds import OutputKind
+from sdk.monitor.reference import Reference
 from sdk.predictor import Predictor
 from train.tasks.base import Split, Task
 
@@ -34,12 +36,14 @@ class Measured:
         results: One per item.
         outputs: Activated outputs (N, …) by name; large ones lie in a file without a name.
         metrics: Task figures; empty where the split holds no truth.
+        reference: What its inputs and answers looked like, to tell drift from later.
     """
 
     kind: OutputKind
     results: list[Any]
     outputs: dict[str, Array]
     metrics: tuple[Metric, ...]
+    reference: Reference | None
 
 
 def measure(path: Path, task: Task, split: Split, progress: Progress, what: str) -> Measured:
@@ -52,14 +56,17 @@ def measure(path: Path, task: Task, split: Split, progress: Progress, what: str)
     results: list[Any] = []
     outputs: dict[str, Array] = {}
     with Predictor(path) as predictor:
-        for batch_results, batch_outputs in predictor.measuring_batches(split.items):
+        watched = ReferenceRows(predictor.spec, len(split.items))
+        for batch_results, batch_outputs, samples in predictor.measuring_batches(split.items):
+            watched.see(batch_outputs, samples)
             for name, rows in batch_outputs.items():
                 if name not in outputs:
                     outputs[name] = _room((len(split.items), *rows.shape[1:]), rows.dtype)
                 outputs[name][len(results) : len(results) + len(rows)] = rows
             results += batch_results
             progress(what, len(results), len(split.items))
-        return Measured(predictor.spec.output, results, outputs, task.measure(results, split))
+        metrics = task.measure(results, split)
+        return Measured(predictor.spec.output, results, outputs, metrics, watched.reference(split.name))
 
 
 def _room(shape: tuple[int, ...], dtype: Any) -> Array:

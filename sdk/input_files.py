@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runtimes import InputError
+from runtimes.errors import first_line
 
 
 def files_in(given: Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -28,6 +29,26 @@ def files_in(given: Sequence[str | os.PathLike[str]]) -> list[Path]:
         else:
             paths.append(path)
     return paths
+
+
+def bytes_of_base64(value: Any) -> bytes:
+    """The bytes that a JSON request carries as ``{"base64": "…"}``.
+
+    Raises:
+        InputError: It is of another form.
+    """
+    from base64 import b64decode
+
+    text = value.get("base64") if isinstance(value, Mapping) and len(value) == 1 else None
+    try:
+        if isinstance(text, str):
+            return b64decode(text, validate=True)
+        got = f"JSON of type {type(value).__name__}"
+    except ValueError as error:
+        got = f"what is no base64 ({first_line(error)})"
+    raise InputError(
+        "Item", got=got, expected='{"base64": "…"}, the bytes of a file', fix="Encode the file in base64."
+    )
 
 
 def item_of(path: Path) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
@@ -118,10 +118,12 @@ class InputKind(Kind):
     Class attributes:
         any_size: Whether nothing in the graph that is fed depends on how large an item is, so that it can be
             traced at one size and opened for all others.
+        media_types: Of a request's body that holds one item, as `load` takes its bytes.
     """
 
     table: ClassVar[Mapping[str, str]] = INPUT_KINDS
     any_size: ClassVar[bool] = False
+    media_types: ClassVar[tuple[str, ...]] = ("application/octet-stream",)
 
     @abstractmethod
     def load(self, item: Any) -> Sample:
@@ -189,6 +191,30 @@ class InputKind(Kind):
             return item
         array = np.ascontiguousarray(item)
         return f"{array.dtype.str}{array.shape}".encode() + array.tobytes()
+
+    def from_json_item(self, value: Any) -> Any:
+        """What `load` takes for one item of a JSON request; by default ``{"base64": "…"}``, a file's bytes.
+
+        Strings of strangers must never be taken for paths of this machine: kinds whose items are texts or
+        numbers override this, all others take bytes alone.
+
+        Raises:
+            InputError: It is of another form.
+        """
+        from sdk.input_files import bytes_of_base64
+
+        return bytes_of_base64(value)
+
+    def together(self, sample: Sample) -> Hashable:
+        """What samples must have in common to be put into one batch: by default, their arrays' shapes."""
+        return tuple(array.shape for array in sample.arrays.values())
+
+    def features(self, sample: Sample) -> dict[str, float]:  # noqa: ARG002
+        """What is watched of an item while a model serves, to tell whether inputs drift: finite numbers.
+
+        By default nothing. The same names for every item; see docs/monitoring.md.
+        """
+        return {}
 
     @abstractmethod
     def is_list(self, item: Any) -> bool:
@@ -287,6 +313,13 @@ class OutputKind(Kind):
             apart = np.abs(outputs[name].astype(np.float64) - array)
             worst = max(worst, float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0)))
         return worst
+
+    def features(self, result: Any) -> dict[str, float | str]:  # noqa: ARG002
+        """What is watched of a result, as `InputKind.features`: finite numbers, and words such as a label.
+
+        By default nothing; nothing that a stranger wrote.
+        """
+        return {}
 
     @abstractmethod
     def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:

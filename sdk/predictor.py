@@ -175,10 +175,14 @@ class Predictor:
         Raises:
             InputError: An item cannot be used.
         """
+        samples = [self.spec.input.load(item) for item in items]
+        return self.stack(samples), samples
+
+    def stack(self, samples: Sequence[Sample]) -> dict[str, Array]:
+        """The second half of `prepare`: loaded items, equal in `InputKind.together`, to what `compute` takes."""
         spec = self.spec
-        samples = [spec.input.load(item) for item in items]
         missing = max(0, spec.batch.min - len(samples))
-        return spec.fed(spec.input.batch(samples + samples[-1:] * missing, spec.baked)), samples
+        return spec.fed(spec.input.batch([*samples, *[samples[-1]] * missing], spec.baked))
 
     def compute(self, arrays: dict[str, Array]) -> dict[str, Array]:
         """The middle third of `predict`: everything that the engine does for one batch of `prepare`.
@@ -194,7 +198,7 @@ class Predictor:
         Raises:
             EngineError: The outputs hold no finite numbers.
         """
-        return self.spec.output.read(self._activated(outputs, samples), samples)
+        return self.spec.output.read(self.activated(outputs, samples), samples)
 
     def outputs(self, items: Sequence[Any]) -> dict[str, Array]:
         """Activated outputs of the graph for a list of items, before they become results.
@@ -211,7 +215,9 @@ class Predictor:
         _require_some(items)
         return _joined([outputs for outputs, _ in self._run_batches(items)])
 
-    def measuring_batches(self, items: Sequence[Any]) -> Iterator[tuple[list[Any], dict[str, Array]]]:
+    def measuring_batches(
+        self, items: Sequence[Any]
+    ) -> Iterator[tuple[list[Any], dict[str, Array], list[Sample]]]:
         """Run many items for measuring on whole data sets, batch by batch.
 
         Results are those that metrics are computed from (`OutputKind.measuring`) and come without their
@@ -221,7 +227,7 @@ class Predictor:
             items: As `predict` takes them; at least one.
 
         Yields:
-            The results of a batch, and its activated outputs: one array (N, …) per graph output.
+            A batch's results, its activated outputs (an array (N, …) per graph output), and its samples.
 
         Raises:
             InputError: An item cannot be used.
@@ -230,7 +236,7 @@ class Predictor:
         _require_some(items)
         kind = self.spec.output.measuring()
         for outputs, samples in self._run_batches(items, kind):
-            yield [replace(result, source=None) for result in kind.read(outputs, samples)], outputs
+            yield [replace(result, source=None) for result in kind.read(outputs, samples)], outputs, samples
 
     def verify(self) -> Verification:
         """Replay the golden samples on this machine."""
@@ -351,9 +357,10 @@ class Predictor:
         kind = kind or self.spec.output
         for start in range(0, len(items), self._batch_size):
             arrays, samples = self.prepare(items[start : start + self._batch_size])
-            yield self._activated(kind.run(self._graphs, arrays), samples), samples
+            yield self.activated(kind.run(self._graphs, arrays), samples), samples
 
-    def _activated(self, outputs: dict[str, Array], samples: Sequence[Sample]) -> dict[str, Array]:
+    def activated(self, outputs: dict[str, Array], samples: Sequence[Sample]) -> dict[str, Array]:
+        """What `compute` gave, with the steps done that the graph did not do; one row per sample."""
         spec = self.spec
         activated = spec.activated(outputs)
         if len(samples) < spec.batch.min:

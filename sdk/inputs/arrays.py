@@ -89,6 +89,28 @@ class ArraysInput(InputKind):
             stacked[info.name] = np.stack(parts)
         return stacked
 
+    def from_json_item(self, value: Any) -> Any:
+        """Nested lists by input name; those of the only input alone; or an ``.npz`` as ``{"base64": "…"}``."""
+        if isinstance(value, Mapping) and set(value) == {"base64"}:
+            return super().from_json_item(value)
+        given = self._named(value) if isinstance(value, Mapping) else {self._only_name("a list"): value}
+        dtypes = {info.name: info.dtype for info in self.tensors}
+        try:
+            return {name: np.asarray(nested, dtypes[name]) for name, nested in given.items()}
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise InputError(
+                "Item",
+                got="JSON that is no array of numbers by an input's name",
+                expected=f"nested lists, of even lengths, for {dtypes}",
+                fix='Send {"items": [{"name": [[…]]}]}.',
+            ) from error
+
+    def features(self, sample: Sample) -> dict[str, float]:
+        """Mean, spread and range of each array."""
+        from sdk.monitor.features import array_features  # not needed to predict
+
+        return array_features(sample.arrays)
+
     def is_list(self, item: Any) -> bool:
         """Lists and tuples are several items."""
         return isinstance(item, (list, tuple))

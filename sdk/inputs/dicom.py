@@ -31,6 +31,7 @@ class DicomInput(ImageInput):
     """
 
     kind: ClassVar[str] = "dicom"
+    media_types: ClassVar[tuple[str, ...]] = ("application/dicom", *ImageInput.media_types)
 
     window: str
     window_centre: float | None

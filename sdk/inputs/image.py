@@ -66,6 +66,7 @@ class ImageInput(InputKind):
 
     kind: ClassVar[str] = "image"
     bakeable: ClassVar[tuple[str, ...]] = ("colour_order", "layout", "cast", "normalise", "views")
+    media_types: ClassVar[tuple[str, ...]] = ("image/*", "application/octet-stream")
 
     channels: str
     size_wh: tuple[int, int]
@@ -153,6 +154,17 @@ class ImageInput(InputKind):
     def rows_per_item(self, baked: Collection[str]) -> int:
         """One per view."""
         return 1 if "views" in baked else len(self.views)
+
+    def features(self, sample: Sample) -> dict[str, float]:
+        """How the picture looks as the network gets it, and the original's ``aspect`` and ``megapixels``."""
+        from sdk.monitor.features import picture_features  # not needed to predict
+
+        width, height = (sample.geometry.get(side, 1.0) for side in ("width", "height"))
+        return {
+            **picture_features(sample.arrays[IMAGE]),
+            "aspect": width / height,
+            "megapixels": width * height / 1e6,
+        }
 
     def is_list(self, item: Any) -> bool:
         """Lists and tuples are several pictures."""

@@ -68,6 +68,17 @@ class NoiseInput(InputKind):
         """The numbers of several items: float32 (N, dimensions)."""
         return {NOISE: np.stack([sample.arrays[NOISE] for sample in samples])}
 
+    def from_json_item(self, value: Any) -> Any:
+        """A seed, or a list of `dimensions` numbers."""
+        numbers = isinstance(value, list) and all(
+            isinstance(number, (int, float)) and not isinstance(number, bool) for number in value
+        )
+        if numbers:
+            return np.array(value, np.float32)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        raise _neither(f"JSON of type {type(value).__name__}")
+
     def is_list(self, item: Any) -> bool:
         """Lists, tuples and ranges are several items."""
         return isinstance(item, (list, tuple, range))

@@ -42,6 +42,7 @@ class SeriesInput(InputKind):
 
     kind: ClassVar[str] = "series"
     bakeable: ClassVar[tuple[str, ...]] = ()
+    media_types: ClassVar[tuple[str, ...]] = ("text/csv", "application/octet-stream")
 
     time: str
     target: str
@@ -150,6 +151,33 @@ class SeriesInput(InputKind):
     def batch(self, samples: Sequence[Sample], baked: Collection[str]) -> dict[str, Array]:  # noqa: ARG002
         """`PAST` float32 (N, context, columns) and `FUTURE` float32 (N, horizon, columns)."""
         return {name: np.stack([sample.arrays[name] for sample in samples]) for name in (PAST, FUTURE)}
+
+    def from_json_item(self, value: Any) -> Any:
+        """Columns by name, ``{"columns": {"time": […], …}}``, or the text of a CSV file, ``{"csv": "…"}``."""
+        if isinstance(value, Mapping) and len(value) == 1:
+            columns, text = value.get("columns"), value.get("csv")
+            if isinstance(text, str):
+                return text.encode()
+            if isinstance(columns, Mapping) and all(isinstance(cells, list) for cells in columns.values()):
+                return columns
+        raise InputError(
+            "Series",
+            got=f"JSON of type {type(value).__name__}"
+            if not isinstance(value, Mapping)
+            else "another object",
+            expected='{"columns": {name: [cells]}} or {"csv": text}',
+            fix=f"Columns are {self.time!r} and {list(self.names)}.",
+        )
+
+    def features(self, sample: Sample) -> dict[str, float]:
+        """Of each column of the past that is no calendar: ``mean``, ``spread`` and the last ``step``."""
+        found: dict[str, float] = {}
+        for at, name in enumerate(self.names):
+            values = sample.arrays[PAST][:, at].astype(np.float64)
+            found[f"{name}.mean"], found[f"{name}.spread"] = float(values.mean()), float(values.std())
+            if len(values) > 1:
+                found[f"{name}.step"] = float(values[-1] - values[-2])
+        return found
 
     def is_list(self, item: Any) -> bool:
         """Lists and tuples are several series."""

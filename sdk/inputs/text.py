@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -48,6 +48,7 @@ class TextInput(InputKind):
 
     kind: ClassVar[str] = "text"
     bakeable: ClassVar[tuple[str, ...]] = ()
+    media_types: ClassVar[tuple[str, ...]] = ("text/plain", "application/octet-stream")
 
     tokenizer: str = field(repr=False)
     vocabulary: int
@@ -134,6 +135,37 @@ class TextInput(InputKind):
     def padded_length(self, tokens: int) -> int:
         """What a call with a text of so many tokens is padded to."""
         return next((length for length in self.lengths if length >= tokens), tokens)
+
+    def from_json_item(self, value: Any) -> Any:
+        """A text stands for itself, never for a file's name."""
+        if not isinstance(value, str):
+            raise InputError(
+                "Text",
+                got=f"JSON of type {type(value).__name__}",
+                expected="a string",
+                fix='Send {"items": ["…"]}.',
+            )
+        return value
+
+    def together(self, sample: Sample) -> Hashable:  # noqa: ARG002
+        """Texts of any lengths share a batch: the shorter ones are padded."""
+        return ()
+
+    def features(self, sample: Sample) -> dict[str, float]:
+        """How the text is made, and how well the vocabulary fits it: ``tokens``, ``tokens_per_word`` and,
+        where the tokenizer has such a token, the share that is ``unknown``.
+        """
+        from sdk.monitor.features import text_features  # not needed to predict
+
+        found, ids = text_features(sample.source), sample.arrays[INPUT_IDS]
+        found["tokens"] = float(len(ids))
+        found["tokens_per_word"] = len(ids) / max(1.0, found["words"])
+        found["cut"] = float(sample.geometry["cut"])
+        tokenizer = self._tokenizer()
+        unknown = getattr(tokenizer.model, "unk_token", None)
+        if unknown is not None:
+            found["unknown"] = float((ids == tokenizer.token_to_id(unknown)).mean())
+        return found
 
     def is_list(self, item: Any) -> bool:
         """Lists and tuples are several texts."""

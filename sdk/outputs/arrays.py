@@ -54,6 +54,12 @@ class ArraysOutput(OutputKind):
             worst = max(worst, apart / size if np.isfinite(size) else apart)
         return worst
 
+    def features(self, result: Any) -> dict[str, float | str]:
+        """Mean, spread and range of each array."""
+        from sdk.monitor.features import array_features  # not needed to predict
+
+        return {**array_features(result.values)}
+
     def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:
         """One `Arrays` per sample.
 

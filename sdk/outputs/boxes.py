@@ -71,6 +71,23 @@ class BoxOutput(OutputKind):
         size_wh = (int(sample.geometry["width"]), int(sample.geometry["height"]))
         return Detections(boxes_xyxy, scores, class_ids, labels, sample.source, size_wh)
 
+    def features(self, result: Any) -> dict[str, float | str]:
+        """How many ``boxes``, the best's ``label`` and ``score``, the ``mean_score``, and the mean ``area`` of
+        a box as a share of the picture; zeros and no label where nothing was found.
+        """
+        found = len(result)
+        if not found:
+            return {"boxes": 0.0, "label": "", "score": 0.0, "mean_score": 0.0, "area": 0.0}
+        sides = result.boxes_xyxy[:, 2:] - result.boxes_xyxy[:, :2]
+        width, height = result.size_wh
+        return {
+            "boxes": float(found),
+            "label": result.labels[0],
+            "score": float(result.scores[0]),
+            "mean_score": float(result.scores.mean()),
+            "area": float((sides[:, 0] * sides[:, 1]).mean() / (width * height)),
+        }
+
     @abstractmethod
     def _chosen(self, outputs: Mapping[str, Array]) -> tuple[Array, Array, Array]:
         """Boxes (n, 4) as shares, scores (n,) and classes (n,) of one picture's answer, best first."""

@@ -59,6 +59,12 @@ class ClassificationOutput(OutputKind):
             scores = 0.5 * (1.0 + np.tanh(0.5 * scores))
         return {**outputs, SCORES: scores}
 
+    def features(self, result: Any) -> dict[str, float | str]:
+        """The ``label``, and how sure it is."""
+        from sdk.monitor.features import score_features  # not needed to predict
+
+        return {"label": result.label, **score_features(result.scores)}
+
     def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:
         """One `Classification` per sample; equal scores rank by class order.
 

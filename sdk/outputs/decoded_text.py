@@ -144,6 +144,12 @@ class DecodedTextOutput(OutputKind):
             )
         return [self._result(outputs, row, sample) for row, sample in enumerate(samples)]
 
+    def features(self, result: Any) -> dict[str, float | str]:
+        """How much was written, how surely, and why it ended."""
+        from sdk.monitor.features import written_features  # not needed to predict
+
+        return written_features(result.text, result.tokens, result.score, result.finish_reason)
+
     def generate(self, predictor: Predictor, what: Any, **options: Any) -> Any:
         """Decode with other settings than the artifact's own.
 

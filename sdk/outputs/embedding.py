@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,8 @@ EMBEDDING = "embedding"
 """Name of the graph output."""
 SMALLEST_SQUARE = 1e-24
 """A squared length below this counts as this: a vector of zeros stays zeros instead of becoming NaN."""
+DIRECTIONS = 8
+"""Along which a vector is watched."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class EmbeddingOutput(OutputKind):
         vectors = outputs[EMBEDDING].astype(np.float32, copy=False)
         return {EMBEDDING: vectors if "unit_length" in baked else unit_length(vectors)}
 
+    def features(self, result: Any) -> dict[str, float | str]:
+        """Where the vector lies along `DIRECTIONS` fixed directions, drawn once for all; about -3 to 3."""
+        along = _directions(self.dimensions) @ result.vector
+        return {f"direction{at}": value for at, value in enumerate(along.tolist())}
+
     def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:
         """One `Embedding` per sample.
 
@@ -62,6 +70,14 @@ class EmbeddingOutput(OutputKind):
         vectors = unit_length(outputs[EMBEDDING])
         vectors.setflags(write=False)
         return [Embedding(row, sample.source) for row, sample in zip(vectors, samples, strict=True)]
+
+
+@cache
+def _directions(dimensions: int) -> Array:
+    """The same for everybody and for ever: float32 (`DIRECTIONS`, dimensions)."""
+    from sdk.inputs.noise import draw_normal  # not needed to predict
+
+    return draw_normal(0, DIRECTIONS * dimensions).reshape(DIRECTIONS, dimensions)
 
 
 def unit_length(vectors: Array) -> Array:

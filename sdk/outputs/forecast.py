@@ -81,6 +81,16 @@ class ForecastOutput(OutputKind):
         apart = np.abs(found - wanted).reshape(len(wanted), -1).max(axis=1, initial=0.0) / size
         return max(worst, float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0)))
 
+    def features(self, result: Any) -> dict[str, float | str]:
+        """The median's ``mean``, ``spread`` and ``first`` value; the mean ``width`` of the widest interval."""
+        values, quantiles = result.values.astype(np.float64), result.quantiles.astype(np.float64)
+        return {
+            "mean": float(values.mean()),
+            "spread": float(values.std()),
+            "first": float(values[0]),
+            "width": float((quantiles[:, -1] - quantiles[:, 0]).mean()),
+        }
+
     def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:
         """One `Forecast` per sample.
 

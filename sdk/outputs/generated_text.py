@@ -168,6 +168,12 @@ class GeneratedTextOutput(OutputKind):
                              fix="Call generate() once for each.")  # fmt: skip
         return [self._stream(predictor, prompt, writing).result for prompt in what]
 
+    def features(self, result: Any) -> dict[str, float | str]:
+        """How much was written, how surely, and why it ended."""
+        from sdk.monitor.features import written_features  # not needed to predict
+
+        return written_features(result.text, result.tokens, result.score, result.finish_reason)
+
     def _stream(self, predictor: Predictor, prompt: Any, writing: Writing) -> TextStream:
         sample = predictor.spec.input.load(prompt)
         rows = predictor.spec.graph().outputs[0].shape[-1]

@@ -98,6 +98,12 @@ class PictureOutput(OutputKind):
             worst = max(worst, float(np.abs(one.astype(np.int16) - other).mean()) / WHITE)
         return worst
 
+    def features(self, result: Any) -> dict[str, float | str]:
+        """How the picture looks as a whole."""
+        from sdk.monitor.features import picture_features  # not needed to predict
+
+        return {**picture_features(result.pixels)}
+
     def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:
         """One `GeneratedImage` per sample: where the item was a picture, at the size of that picture."""
         return [

@@ -19,6 +19,8 @@ LOGITS = "logits"
 """Name of the graph output before the activation."""
 PROBABILITIES = "probabilities"
 """Name of it afterwards."""
+MOST_SHARES = 32
+"""Classes whose share of a picture is watched; of more, the first."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,13 @@ class SegmentationOutput(OutputKind):
             maps = np.exp(maps - maps.max(axis=1, keepdims=True))
             maps /= maps.sum(axis=1, keepdims=True)
         return {PROBABILITIES: maps}
+
+    def features(self, result: Any) -> dict[str, float | str]:
+        """The ``label`` that covers most, how many ``classes`` there are, and each class's ``share``."""
+        shares = {entry.label: entry.share for entry in result.shares}
+        each = {f"share.{label}": shares.get(label, 0.0) for label in self.labels[:MOST_SHARES]}
+        first = result.shares[0].label if result.shares else ""
+        return {"label": first, "classes": float(len(shares)), **each}
 
     def read(self, outputs: Mapping[str, Array], samples: Sequence[Sample]) -> list[Any]:
         """One `Segmentation` per sample, its mask at the size of the original picture.

@@ -154,7 +154,7 @@ def test_artifact_manifest_of_another_version_is_refused(tmp_path: Path) -> None
 
     path = tmp_path / "a.trt"
     write_artifact(path, b"plan", replace(make_manifest(make_spec()), version=99))
-    with pytest.raises(SpecError, match="manifest.version: got 99, expected 3"):
+    with pytest.raises(SpecError, match="manifest.version: got 99, expected 4"):
         read_artifact(path)
 
 

@@ -99,9 +99,9 @@ def test_outputs_are_activated_rows(fake_artifact: Path) -> None:
 def test_measuring_batches_keep_no_pictures(fake_artifact: Path) -> None:
     with Predictor(fake_artifact, batch_size=2) as predictor:
         batches = list(predictor.measuring_batches([picture(i) for i in (0, 1, 2)]))
-    assert [[r.index for r in results] for results, _ in batches] == [[0, 1], [2]]
-    assert all(r.source is None for results, _ in batches for r in results)
-    assert [outputs["scores"].shape for _, outputs in batches] == [(2, 3), (1, 3)]
+    assert [[r.index for r in results] for results, _, _ in batches] == [[0, 1], [2]]
+    assert all(r.source is None for results, _, _ in batches for r in results)
+    assert [outputs["scores"].shape for _, outputs, _ in batches] == [(2, 3), (1, 3)]
 
 
 def _golden(row: int, shift: float) -> GoldenSample:

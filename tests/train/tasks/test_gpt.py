@@ -56,7 +56,7 @@ def test_training_learns_and_is_judged_through_the_spec(checkpoint: Artifact) ->
     split = task.load_split(data, "val", checkpoint.spec)
     with Predictor(checkpoint.path) as predictor:
         batches = list(predictor.measuring_batches(split.items))
-        results = [result for found, _ in batches for result in found]
+        results = [result for found, _, _ in batches for result in found]
         again = task.measure(results, split)[0]
         assert predictor.verify().holds
     assert again.value == pytest.approx(perplexity.value, rel=SAME)

@@ -1,0 +1,191 @@
+"""Prometheus metrics of a server: an observer of batches and requests, and what `/metrics` answers.
+
+Counters and histograms are kept by `prometheus_client`. With several replicas each writes its own into a shared
+folder (`$PROMETHEUS_MULTIPROC_DIR`, see `shared_metrics`), and whichever replica is asked adds all of them up.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtimes import InputError, UsageError
+from sdk.serve import metric_families as families
+from sdk.serve.batching import Answer, BatchRecord
+from sdk.serve.exchanges import Exchange
+from sdk.serve.metric_families import COUNTER, FAMILIES, GAUGE, REASONS, Family
+from sdk.serve.models import Version
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Where replicas keep their metrics; `prometheus_client` reads it once, when it is imported."""
+SAMPLED_EVERY_S = 1.0
+"""How often `Metrics.sample` is to be called, so that a scrape of one replica finds the state of all."""
+
+
+class Metrics:
+    """What one process measures.
+
+    Its methods may be called from any thread, and cost a few microseconds.
+
+    Raises:
+        UsageError: prometheus-client is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from prometheus_client import CollectorRegistry
+        except ImportError as error:
+            raise UsageError("edgewright serve", got="no prometheus-client installed",
+                             expected="the extra 'serve'",
+                             fix="Run: pip install 'edgewright[serve,onnx]'.") from error  # fmt: skip
+        self._registry = CollectorRegistry()
+        self._families = {family: _made(family, self._registry) for family in FAMILIES}
+        self._bound: dict[tuple[Family, tuple[str, ...]], Any] = {}
+        self._seen: set[tuple[str, ...]] = set()
+        self._in_flight = 0
+        self._cpu_s = 0.0
+
+    def of(self, family: Family, *labels: str) -> Any:
+        """The `prometheus_client` metric of a family with these labels' values, in the family's order."""
+        key = (family, labels)
+        if key not in self._bound:
+            found = self._families[family]
+            self._bound[key] = found.labels(*labels) if labels else found
+        return self._bound[key]
+
+    def batch(self, version: Version, record: BatchRecord) -> None:
+        """Count a batch; an observer as `ModelTable` takes them."""
+        names = (version.model, version.label)
+        queue = self.of(families.PHASE_SECONDS, *names, "queue")
+        outcomes = {"answered": 0, "unusable": 0, "failed": 0}
+        for work, outcome in zip(record.works, record.outcomes, strict=True):
+            queue.observe(record.started_s - work.entered_s)
+            outcomes[_outcome(outcome)] += 1
+        for phase in ("load", "compute", "finish"):
+            self.of(families.PHASE_SECONDS, *names, phase).observe(getattr(record, f"{phase}_s"))
+        if record.rows:
+            self.of(families.BATCH_ITEMS, *names).observe(record.rows)
+        for outcome, count in outcomes.items():
+            if count:
+                self.of(families.ITEMS_TOTAL, *names, outcome).inc(count)
+
+    def request(self, exchange: Exchange) -> None:
+        """Count a request; an observer as `ExchangeMiddleware` takes them."""
+        where = (exchange.model, exchange.version, exchange.endpoint)
+        self.of(families.REQUESTS, *where, str(exchange.status)).inc()
+        self.of(families.REQUEST_SECONDS, *where).observe(exchange.seconds)
+        if exchange.status in REASONS:
+            self.refused(REASONS[exchange.status], exchange.model)
+
+    def begun(self, change: int) -> None:
+        """A request began (1) or ended (-1); on the event loop alone."""
+        self._in_flight += change
+
+    def refused(self, reason: str, model: str = "") -> None:
+        """Count a request or a connection that was refused.
+
+        Args:
+            reason: One word of a few; never anything that a client wrote.
+            model: Which served model it concerned, if one.
+        """
+        self.of(families.REJECTIONS, model, reason).inc()
+
+    def swapped(self, model: str, done: bool) -> None:
+        """Count an attempt to replace a model's version: done, or refused with the old one kept."""
+        self.of(families.SWAPS, model, "swapped" if done else "refused").inc()
+
+    def restarted(self) -> None:
+        """Count a replica that ended and was started again; called by their supervisor."""
+        self.of(families.RESTARTS).inc()
+
+    def sample(self, versions: Iterable[Version], ready: bool, queue_limit: int) -> None:
+        """Set what is a state rather than an event.
+
+        Args:
+            versions: All that answer now.
+            ready: Whether this process takes requests.
+            queue_limit: Items that may wait, of one model.
+        """
+        self.of(families.READY).set(int(ready))
+        self.of(families.IN_FLIGHT).set(self._in_flight)
+        self.of(families.MEMORY).set(_resident_bytes())
+        used = time.process_time()
+        self.of(families.CPU).inc(used - self._cpu_s)
+        self._cpu_s = used
+        waiting: dict[tuple[str, ...], int] = {}
+        for version in versions:
+            waiting[_described(version)] = version.batcher.waiting
+            self.of(families.QUEUE_LIMIT, version.model).set(queue_limit)
+        self._seen.update(waiting)
+        for labels in self._seen:  # series of versions that were replaced stay, at zero
+            self.of(families.VERSIONS, *labels).set(int(labels in waiting))
+            self.of(families.QUEUE_ITEMS, *labels[:2]).set(waiting.get(labels, 0))
+
+    def scraped(self, accepts: str) -> tuple[bytes, str]:
+        """Everything in the text format that a scraper accepts, over all replicas.
+
+        Args:
+            accepts: Its ``Accept`` header.
+
+        Returns:
+            A body and its media type.
+        """
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.exposition import choose_encoder
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        registry = self._registry
+        if SHARED_FOLDER in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        encode, type_ = choose_encoder(accepts)
+        return encode(registry), type_
+
+
+@contextmanager
+def shared_metrics() -> Iterator[Mapping[str, str]]:
+    """A folder in which replicas add up their metrics; gives the variables that they are to be started with."""
+    with tempfile.TemporaryDirectory(prefix="edgewright-metrics-") as folder:
+        yield {SHARED_FOLDER: folder}
+
+
+def forget_replica(folder: Path, process_id: int) -> None:
+    """Take the state of a replica that ended out of the sums; what it counted stays in them."""
+    for path in folder.glob(f"gauge_live*_{process_id}.db"):
+        path.unlink(missing_ok=True)
+
+
+def _made(family: Family, registry: CollectorRegistry) -> Any:
+    from prometheus_client import Counter, Gauge, Histogram
+
+    if family.kind == COUNTER:
+        return Counter(family.name, family.help, family.labels, registry=registry)
+    if family.kind == GAUGE:
+        return Gauge(family.name, family.help, family.labels, registry=registry, multiprocess_mode="livesum")
+    return Histogram(family.name, family.help, family.labels, registry=registry, buckets=family.buckets)
+
+
+def _described(version: Version) -> tuple[str, ...]:
+    """Labels of `families.VERSIONS`."""
+    predictor = version.predictor
+    precision = predictor.manifest.evidence.precision or ""
+    return version.model, version.label, predictor.runtime.name, predictor.spec.task, precision
+
+
+def _outcome(outcome: Any) -> str:
+    if isinstance(outcome, Answer):
+        return "answered"
+    return "unusable" if isinstance(outcome, InputError) else "failed"
+
+
+def _resident_bytes() -> int:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,90 @@
+"""From the body of a request to items, by its media type."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from sdk.kinds import InputKind
+from sdk.serve.problems import ProblemError
+
+JSON_TYPE, FORM_TYPE = "application/json", "multipart/form-data"
+
+
+def media_type(headers: Mapping[str, str]) -> str:
+    """The type of a body without its parameters, in lower case; nothing where there is none."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_body(stream: AsyncIterator[bytes], headers: Mapping[str, str], most_bytes: int) -> bytes:
+    """A whole body, refused as soon as it is known to be too large.
+
+    Raises:
+        ProblemError: 400 for a length that is no number, 413 for more than `most_bytes`.
+    """
+    length = headers.get("content-length")
+    if length is not None and not length.isdecimal():
+        raise ProblemError(
+            400, f"Content-Length: got {length[:40]!r}, expected a number. Correct the header."
+        )
+    if length is not None and int(length) > most_bytes:
+        raise _too_large(int(length), most_bytes)
+    parts: list[bytes] = []
+    received = 0
+    async for part in stream:
+        received += len(part)
+        if received > most_bytes:
+            raise _too_large(received, most_bytes)
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def items_of_json(kind: InputKind, body: bytes, most_items: int) -> list[Any]:
+    """The items of ``{"items": […]}``.
+
+    Raises:
+        ProblemError: 400 for another form, 413 for more than `most_items`.
+        InputError: An item is of another form than its kind takes.
+    """
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(400, "Body: got what is no JSON, expected an object. Correct it.") from error
+    items = data.get("items") if isinstance(data, dict) else None
+    if not isinstance(items, list) or not items or set(data) - {"items"}:
+        raise ProblemError(
+            400, 'Body: got other JSON, expected {"items": […]} with at least one. Correct it.'
+        )
+    require_few(len(items), most_items)
+    return [kind.from_json_item(item) for item in items]
+
+
+def require_few(count: int, most: int) -> None:
+    """Refuse more items than one request may bring.
+
+    Raises:
+        ProblemError: 413.
+    """
+    if count > most:
+        raise ProblemError(413, f"Items: got {count}, expected at most {most}. Send several requests.")
+
+
+def takes_bytes(kind: InputKind, type_: str) -> bool:
+    """Whether a body of this type is one item's bytes."""
+    family = type_.partition("/")[0]
+    return type_ in kind.media_types or f"{family}/*" in kind.media_types
+
+
+def unsupported(kind: InputKind, type_: str) -> ProblemError:
+    """The answer to a body of a type that the model does not take."""
+    known = ", ".join((*kind.media_types, FORM_TYPE, JSON_TYPE))
+    return ProblemError(415, f"Content-Type: got {type_[:80]!r}, expected one of {known}. Set the header.")
+
+
+def _too_large(got: int, most: int) -> ProblemError:
+    return ProblemError(
+        413,
+        f"Body: got {got:,} bytes or more, expected at most {most:,}. Send less, or raise --max-body-mib.",
+        {"Connection": "close"},
+    )
