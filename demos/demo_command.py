@@ -24,7 +24,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from runtimes import EngineMissingError, UsageError
+from runtimes import EngineMissingError
 from sdk.commands.runtime_options import add_runtime_options, runtime_options
 
 
@@ -32,7 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("shown", metavar="TASK|ARTIFACT", nargs="+", help="a task, or artifact files")
     parser.add_argument(
-        "--search", metavar="DIR", type=Path, default=Path(), help="where a task's artifacts are looked for (.)"
+        "--search",
+        metavar="DIR",
+        type=Path,
+        default=Path(),
+        help="where a task's artifacts are looked for (.)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="0 takes a free one (7860)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -141,6 +142,8 @@ def _require_spinning(spinning: str) -> None:
 
 
 def _import_onnxruntime() -> Any:
+    # From 1.31 on it would keep a database of events and send them to its maker, unless the user says otherwise.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:

@@ -1,1 +1,1 @@
-"""Gradio pages for artifacts, built from their specs alone. Needs the extra `demo`, and no torch for `.onnx`."""
+"""Gradio pages for artifacts, built from their specs alone. Needs the extra `demo`; no torch for `.onnx`."""

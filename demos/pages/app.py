@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from demos.pages import compare
 from demos.pages.subject import Subject
 from demos.pages.table import page_for
 
@@ -27,7 +28,9 @@ def build_app(subjects: Sequence[Subject], folder: Path) -> gr.Blocks:
         gr.HTML('<header class="ew-top"><b>Edgewright</b> demo<span>every answer below is computed on this '
                 "machine, by the artifact itself</span></header>")  # fmt: skip
         pages = [(subject.name, page_for(subject), subject) for subject in subjects]
-        pages += [(f"Compare {s.name}", _compare(), s) for s in subjects if len(s.opened) + len(s.left_out) > 1]
+        pages += [
+            (f"Compare {s.name}", compare.build, s) for s in subjects if len(s.opened) + len(s.left_out) > 1
+        ]
         if len(pages) == 1:
             _, build, subject = pages[0]
             build(subject, folder)
@@ -37,12 +40,6 @@ def build_app(subjects: Sequence[Subject], folder: Path) -> gr.Blocks:
                 with gr.Tab(name):
                     build(subject, folder)
     return app
-
-
-def _compare():
-    from demos.pages.compare import build
-
-    return build
 
 
 def theme() -> gr.Theme:

@@ -8,8 +8,9 @@ from typing import Any
 import gradio as gr
 
 from demos.pages.fields import field_for
-from demos.pages.frame import choose_artifact, live
+from demos.pages.frame import choose_artifact, live, shown_picture
 from demos.pages.handling import timed
+from demos.pages.moving import Moving
 from demos.pages.subject import Opened, Subject
 from sdk.explain.explaining import MAPS
 
@@ -17,21 +18,19 @@ _ANSWER = "the answer"
 
 
 def build(subject: Subject, folder: Path) -> None:
-    """Put the page of `subject` on the tab that is being built."""
+    """Put the page of `subject` where the app is being built."""
     chosen = choose_artifact(subject)
-    labels: list[str] = subject.spec.output.to_json()["labels"]
+    told = subject.spec.output.to_json()
     some = any(explains(each) for each in subject.opened)
-    with gr.Row(equal_height=False):
+    with Moving(subject, chosen, folder).tabs(), gr.Row(equal_height=False):
         with gr.Column():
             field = field_for(subject, folder)
             field.offer_examples()
         with gr.Column():
-            ranked = gr.Label(num_top_classes=subject.spec.output.to_json()["top_k"], label="Answer")
+            ranked = gr.Label(num_top_classes=told["top_k"], label="Answer")
             took = gr.Markdown(elem_classes="ew-took")
-            asked = gr.Dropdown([_ANSWER, *labels], value=_ANSWER, label="Explain", visible=some)
-            why = gr.Image(
-                label="What speaks for it", interactive=False, visible=some, format="png", buttons=["fullscreen"]
-            )
+            asked = gr.Dropdown([_ANSWER, *told["labels"]], value=_ANSWER, label="Explain", visible=some)
+            why = shown_picture("What speaks for it", visible=some)
 
     def answer(label: str, value: Any, wanted: str) -> tuple[Any, Any, Any]:
         item, opened = field.item(value), subject[label]
@@ -43,7 +42,8 @@ def build(subject: Subject, folder: Path) -> None:
             picture = opened.predictor.explain(item, None if wanted == _ANSWER else wanted).plot()
         return {entry.label: entry.score for entry in result.top}, words, picture
 
-    live([field.component, chosen, asked], answer, [chosen, field.component, asked], [ranked, took, why])
+    events = [field.component.change, chosen.change, asked.change]
+    live(events, answer, [chosen, field.component, asked], [ranked, took, why])
 
 
 def explains(opened: Opened) -> bool:

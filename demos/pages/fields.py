@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,17 +64,19 @@ def field_for(subject: Subject, folder: Path) -> Field:
     kind = subject.spec.input
     golden = [sample.item() for sample in subject.opened[0].artifact.manifest.samples[:MOST_EXAMPLES]]
     if isinstance(kind, ImageInput):
-        return picture_field(_files(golden, folder, subject.name, "png"), dicom=kind.kind == "dicom", kind=kind)
+        return picture_field(_files(golden, folder, "png"), dicom=kind.kind == "dicom", kind=kind)
     if kind.kind in ("text", "prompt"):
         return _text_field(golden, kind.kind == "prompt")
     if kind.kind == "series":
         return _series_field(golden, kind)
     if kind.kind == "noise":
         return _seed_field(golden)
-    return _arrays_field(golden, folder, subject, kind)
+    return _arrays_field(golden, folder, kind)
 
 
-def picture_field(examples: list[Any], *, kind: InputKind, dicom: bool = False, label: str = "Picture") -> Field:
+def picture_field(
+    examples: list[Any], *, kind: InputKind, dicom: bool = False, label: str = "Picture"
+) -> Field:
     """A picture by upload, webcam or clipboard; DICOM files by a button."""
     component = PictureField(
         type="filepath",
@@ -107,7 +108,9 @@ def _text_field(golden: list[bytes], prompt: bool) -> Field:
         label="Prompt" if prompt else "Text", lines=4, max_lines=10, placeholder="Type, or click an example"
     )
     texts = [text for text in (item.decode() for item in golden) if text.strip()]
-    return Field(component, (lambda text: text or "") if prompt else _text_item, texts, [_short(t) for t in texts])
+    return Field(
+        component, (lambda text: text or "") if prompt else _text_item, texts, [_short(t) for t in texts]
+    )
 
 
 def _text_item(text: str | None) -> str | None:
@@ -144,19 +147,21 @@ def _seed_field(golden: list[bytes]) -> Field:
     return Field(component, lambda seed: None if seed is None else int(seed), seeds or [0, 1, 2, 3])
 
 
-def _arrays_field(golden: list[bytes], folder: Path, subject: Subject, kind: Any) -> Field:
-    component = gr.File(label="Arrays (.npz, or .npy for a single one)", file_types=[".npz", ".npy"], height=120)
+def _arrays_field(golden: list[bytes], folder: Path, kind: Any) -> Field:
+    component = gr.File(
+        label="Arrays (.npz, or .npy for a single one)", file_types=[".npz", ".npy"], height=120
+    )
     what = "Golden samples of the artifact"
     if not golden:
         golden, what = [_drawn(kind.tensors, seed) for seed in range(3)], "Random numbers of the right shapes"
-    paths = _files(golden, folder, subject.name, "npz")
+    paths = _files(golden, folder, "npz")
     return Field(
         component, lambda path: Path(path) if path else None, paths, [Path(p).name for p in paths], what
     )
 
 
 def _drawn(tensors: tuple[TensorInfo, ...], seed: int) -> bytes:
-    """Numbers of the dtypes and shapes that a graph takes, the smallest where they are open, as an ``.npz``."""
+    """Numbers of the dtypes and shapes that a graph takes, the smallest where open, as an ``.npz``."""
     generator = np.random.default_rng(seed)
     arrays = {}
     for info in tensors:
@@ -169,7 +174,7 @@ def _drawn(tensors: tuple[TensorInfo, ...], seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def _files(items: list[bytes], folder: Path, name: str, suffix: str) -> list[str]:
+def _files(items: list[bytes], folder: Path, suffix: str) -> list[str]:
     """Items as files of a folder of their own."""
     own = folder / f"examples-{len(list(folder.iterdir()))}"
     own.mkdir()

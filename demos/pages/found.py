@@ -17,7 +17,7 @@ _PASSED_OVER = ("checkpoints", "node_modules", "site-packages")
 
 
 def artifacts_of_task(task: str, folder: Path) -> list[Path]:
-    """The artifacts of one task in the folder that holds the newest of them; checkpoints where nothing else is.
+    """The artifacts of one task in the folder with the newest of them; checkpoints only where alone.
 
     Args:
         task: Such as ``product``.
@@ -38,7 +38,7 @@ def artifacts_of_task(task: str, folder: Path) -> list[Path]:
             f"Demo {task!r}",
             got=f"no artifact of that task below {str(folder)!r} (there: {there})",
             expected="an artifact's file, or a task of which an artifact is there",
-            fix="Name the file, point --search at the folder of your runs, or make one: `edgewright quickstart`.",
+            fix="Name the file, point --search at your runs, or make one: `edgewright quickstart`.",
         )
     newest = max(mine, key=lambda path: path.stat().st_mtime).parent
     beside = sorted((path for path in mine if path.parent == newest), key=_preferred)

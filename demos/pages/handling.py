@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
@@ -19,12 +20,29 @@ def answered(handler: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(handler)
     def wrapped(*values: Any) -> Any:
-        try:
+        with _told():
             return handler(*values)
-        except EdgewrightError as error:
-            raise gr.Error(str(error), title="This cannot be used", print_exception=False) from error
 
     return wrapped
+
+
+def answered_stream(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """As `answered`, for handlers that give one answer after the other."""
+
+    @functools.wraps(handler)
+    def wrapped(*values: Any) -> Iterator[Any]:
+        with _told():
+            yield from handler(*values)
+
+    return wrapped
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except EdgewrightError as error:
+        raise gr.Error(str(error), title="This cannot be used", print_exception=False) from error
 
 
 def timed(opened: Opened, call: Callable[[], Any]) -> tuple[Any, str]:

@@ -6,8 +6,6 @@ from typing import Any
 
 import gradio as gr
 
-from gradio.events import Dependency
-
 class PictureField(gr.Image):
     """`gr.Image` that gives the path of the uploaded file itself.
 

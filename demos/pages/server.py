@@ -85,7 +85,7 @@ def serve(app: gr.Blocks, listener: socket.socket, ready: Callable[[], None]) ->
 
 
 def _end(number: int, frame: FrameType | None) -> Any:
-    """uvicorn has shut down by then, and raises the signal again for whoever waited for it."""
+    """Uvicorn has shut down by then, and raises the signal again for whoever waited for it."""
     del number, frame
     raise KeyboardInterrupt
 

@@ -98,7 +98,7 @@ def open_subjects(
     Args:
         paths: Artifacts of any runtimes.
         stack: Closes them.
-        lenient: Leave out, with the reason, what this machine has no engine or device for, instead of raising.
+        lenient: Leave out, with the reason, what this machine has no engine or device for.
         options: Of `Predictor`.
 
     Raises:

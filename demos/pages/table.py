@@ -23,7 +23,7 @@ _BY_OUTPUT = {
 
 
 def page_for(subject: Subject) -> Callable[[Subject, Path], None]:
-    """The `build` of the page that shows a model best; of one that shows arrays where nothing more is known."""
+    """The `build` of the page that shows a model best; where nothing is known of it, of one for arrays."""
     fed, read = subject.spec.input, subject.spec.output.kind
     name = _BY_OUTPUT.get(read, "plain")
     if read == "classification" and isinstance(fed, ImageInput):

@@ -25,7 +25,7 @@ from PIL import Image
 
 from runtimes import Array, EngineMissingError, InputError
 from sdk.inputs.dicom_window import Window, grey_levels
-from sdk.inputs.image_decode import MAX_PIXELS
+from sdk.inputs.image_decode import LIMIT, TooManyPixelsError
 
 SUFFIXES = (".dcm", ".dicom")
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -219,9 +219,13 @@ def _require_pixels(dataset: Any, subject: str) -> None:
         width, height = int(dataset.Columns), int(dataset.Rows)
     except _DAMAGE:
         raise _damaged(subject) from None
-    if not 1 <= width * height <= MAX_PIXELS:
-        raise InputError(subject, got=f"{width}×{height} pixels", expected=f"1 to {MAX_PIXELS} pixels",
-                         fix="Scale or tile the picture first.")  # fmt: skip
+    if width < 1 or height < 1:
+        raise InputError(subject, got=f"{width}×{height} pixels", expected="at least 1×1",
+                         fix="Export it again from where it came from.")  # fmt: skip
+    if width * height > LIMIT.most:
+        raise TooManyPixelsError(subject, got=f"{width}×{height} pixels",
+                                 expected=f"1 to {LIMIT.most} pixels",
+                                 fix="Scale or tile the picture first.")  # fmt: skip
 
 
 def _require_decoder(dataset: Any, subject: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,25 @@ from runtimes.errors import first_line
 
 MAX_PIXELS = 89_478_485
 """Largest image that is decoded: a quarter of a gigabyte as RGB. Pillow's own warning limit."""
+
+
+@dataclass
+class PixelLimit:
+    """The largest image that this process decodes; servers lower it.
+
+    Attributes:
+        most: Width times height.
+    """
+
+    most: int = MAX_PIXELS
+
+
+LIMIT = PixelLimit()
+
+
+class TooManyPixelsError(InputError):
+    """An image is larger than `LIMIT` allows."""
+
 
 _IMAGE_EXPECTED = "a PNG, JPEG, WebP, BMP, GIF or TIFF image"
 _EXIF_ORIENTATION = 0x0112
@@ -62,7 +82,7 @@ def decode_image(item: Any) -> Image.Image:
         The first frame, with its EXIF orientation applied, in the mode in which it was stored.
 
     Raises:
-        InputError: It is no image, is damaged, is larger than `MAX_PIXELS`, or is an array of
+        InputError: It is no image, is damaged, is larger than `LIMIT` allows, or is an array of
             another dtype or shape.
     """
     return decode(item, None).image
@@ -237,14 +257,14 @@ def _within_limit(image: Image.Image, subject: str) -> Image.Image:
             expected="at least 1×1",
             fix="Check how the image was made.",
         )
-    if width * height > MAX_PIXELS:
+    if width * height > LIMIT.most:
         raise _too_large(subject, f"{width}×{height} pixels")
     return image
 
 
 def _too_large(subject: str, got: str) -> InputError:
-    return InputError(
-        subject, got=got, expected=f"at most {MAX_PIXELS} pixels", fix="Scale or tile the image first."
+    return TooManyPixelsError(
+        subject, got=got, expected=f"at most {LIMIT.most} pixels", fix="Scale or tile the image first."
     )
 
 

@@ -2,8 +2,8 @@
 
 A feature has drifted when both hold: its population stability index says that the change is large enough to
 matter, and a test says that it is no accident (Kolmogorov–Smirnov for numbers, chi-square for words, with the
-p-value multiplied by the number of features: Bonferroni). The index alone cries wolf on small windows, the test
-alone on large ones.
+p-value multiplied by the number of features: Bonferroni). The index alone cries wolf on small windows, the
+test alone on large ones.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def measure_drift(
     """
     limits = limits or Limits()
     columns = columns_of(rows)
-    known = {**reference.numbers, **reference.words}
+    known: dict[str, NumberReference | WordReference] = {**reference.numbers, **reference.words}
     shared = [name for name in known if name in columns]
     found = [_feature(name, known[name], columns[name], len(shared), limits) for name in shared]
     found.sort(key=lambda feature: (-feature.drifted, -feature.psi, feature.name))

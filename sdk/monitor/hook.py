@@ -6,13 +6,14 @@ of several replicas that see the same drift one raises it, and a restart does no
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import shlex
 import shutil
 import subprocess
+import tempfile
 import threading
-import urllib.error
 import urllib.request
 from typing import Any
 
@@ -42,6 +43,7 @@ class Hook:
     """
 
     def __init__(self, what: str) -> None:
+        self._waiting: threading.Thread | None = None
         self.address = what if what.startswith(("http://", "https://")) else None
         try:
             self.command = [] if self.address else shlex.split(what)
@@ -60,10 +62,19 @@ class Hook:
         if self.address:
             _post(self.address, body)
             return
-        process = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-        )
-        threading.Thread(target=_attend, args=(process, body), name="drift-hook", daemon=True).start()
+        with tempfile.TemporaryFile() as given:  # a pipe would need somebody who writes into it
+            given.write(body)
+            given.seek(0)
+            process = subprocess.Popen(
+                self.command, stdin=given, stdout=subprocess.DEVNULL, start_new_session=True
+            )
+        self._waiting = threading.Thread(target=_attend, args=(process,), name="drift-hook", daemon=True)
+        self._waiting.start()
+
+    def wait(self) -> None:
+        """Until the command that was started last has ended."""
+        if self._waiting is not None:
+            self._waiting.join()
 
 
 class Alarm:
@@ -78,7 +89,14 @@ class Alarm:
         self._tables, self._hook = tables, hook
 
     def see(self, report: DriftReport) -> bool:
-        """Take note of a window; returns whether the hook was fired now."""
+        """Take note of a window.
+
+        Returns:
+            Whether the hook was fired now.
+
+        Raises:
+            OSError: The hook failed; the next window tries again.
+        """
         subject = f"{report.model}/{report.version}"[:200]
         if report.status == DRIFT:
             if not self._change(subject, QUIET, RAISED):
@@ -86,14 +104,12 @@ class Alarm:
             try:
                 if self._hook is not None:
                     self._hook.fire(report.to_dict())
-            except OSError as error:
-                self._change(subject, RAISED, QUIET)  # so that the next window tries again
-                _log.error("drift of %s: the hook failed (%s)", subject, first_line(error))
-                return False
-            _log.warning("drift of %s: %s", subject, report.summary())
+            except OSError:
+                self._change(subject, RAISED, QUIET)
+                raise
             return True
-        if report.over and self._change(subject, RAISED, QUIET):
-            _log.warning("drift of %s is over", subject)
+        if report.over:
+            self._change(subject, RAISED, QUIET)
         return False
 
     def raised(self, model: str, version: str) -> bool:
@@ -103,7 +119,7 @@ class Alarm:
         table = self._tables.alarms
         query = sa.select(table.c.state).where(table.c.subject == f"{model}/{version}"[:200])
         with self._tables.engine.connect() as connection:
-            return connection.execute(query).scalar() == RAISED
+            return bool(connection.execute(query).scalar() == RAISED)
 
     def _change(self, subject: str, before: str, after: str) -> bool:
         """Change the state from `before` to `after`; whether it was us who did."""
@@ -124,28 +140,26 @@ class Alarm:
             .values(state=after, changed_at=now())
         )
         with engine.begin() as connection:
-            return connection.execute(change).rowcount == 1
+            return bool(connection.execute(change).rowcount == 1)
 
 
 def _post(address: str, body: bytes) -> None:
     request = urllib.request.Request(
         address, body, {"Content-Type": "application/json", "User-Agent": "edgewright"}, method="POST"
     )
-    with urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_S) as answer:
-        answer.read(1)
-
-
-def _attend(process: subprocess.Popen[bytes], body: bytes) -> None:
-    """Hand the report over, and wait: a process that nobody waits for stays in the table as a zombie."""
     try:
-        process.communicate(body)
-    except OSError as error:
-        _log.error("drift hook: it took no input (%s)", first_line(error))
-        process.wait()
-    if process.returncode:
-        _log.error("drift hook %r ended with exit code %d", process.args, process.returncode)
+        with urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_S) as answer:
+            answer.read(1)
+    except http.client.HTTPException as error:
+        raise OSError(f"no proper answer ({first_line(error)})") from error
+
+
+def _attend(process: subprocess.Popen[bytes]) -> None:
+    """Wait: a process that nobody waits for stays in the system's table."""
+    if process.wait():
+        _log.error("drift_hook_failed", extra={"fields": {"exit_code": process.returncode}})
 
 
 def _unusable(what: str, why: str) -> UsageError:
-    return UsageError("Option --on-drift", got=f"{what!r} ({why})", expected="a command, or an http(s) address",
+    return UsageError("Option --on-drift", got=f"{what!r} ({why})", expected="a command, or an address",
                       fix="Name a program that is there.")  # fmt: skip

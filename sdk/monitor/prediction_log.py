@@ -33,6 +33,8 @@ MOST_WAITING_BYTES = 64 * 1024**2
 _AT_ONCE = 256
 _FLUSH_S = 0.5
 
+_READ = ("at", "version", "route", "request", "item", "latency_ms", "features")
+
 _log = logging.getLogger("edgewright.monitor")
 
 
@@ -148,7 +150,8 @@ class PredictionLog:
                 self._write(entries)
             except Exception as error:  # noqa: BLE001 - a log that fails must not end the thread; it is counted
                 self.failed += len(entries)
-                _log.error("prediction log: %d rows lost (%s)", len(entries), first_line(error))
+                fields = {"rows_lost": len(entries), "reason": first_line(error)}
+                _log.error("prediction_log_failed", extra={"fields": fields})
             with self._changed:
                 self._idle = not self._waiting
                 self._changed.notify_all()
@@ -220,9 +223,7 @@ def read_log(
     import sqlalchemy as sa
 
     table = tables.predictions
-    columns = [
-        table.c[name] for name in ("at", "version", "route", "request", "item", "latency_ms", "features")
-    ]
+    columns = [table.c[name] for name in _READ]
     query = sa.select(*columns).where(table.c.route.in_(routes)).order_by(table.c.id.desc())
     for column, value in ((table.c.model, model), (table.c.version, version)):
         query = query if value is None else query.where(column == value)
@@ -233,9 +234,13 @@ def read_log(
     if last is not None:
         query = query.limit(last)
     with tables.engine.connect() as connection:
-        rows = [tuple(row) for row in connection.execute(query)]
-    found = [Logged(*row[:6], features=json.loads(row[6])) for row in rows]
+        found = [_logged(row) for row in connection.execute(query).mappings()]
     return found[::-1]
+
+
+def _logged(row: Mapping[Any, Any]) -> Logged:
+    told = {str(name): value for name, value in row.items()}
+    return Logged(**{**told, "features": json.loads(told["features"])})
 
 
 def models_in(tables: LogTables) -> Iterator[tuple[str, str, int]]:

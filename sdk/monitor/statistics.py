@@ -175,6 +175,11 @@ def two_proportions(first: tuple[int, int], second: tuple[int, int]) -> tuple[fl
     return difference, low, high, p_value
 
 
+def p_words(p_value: float) -> str:
+    """A p-value for people."""
+    return "< 0.0001" if p_value < 1e-4 else f"{p_value:.4f}"
+
+
 def wilson(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of a share (Wilson 1927)."""
     z = NormalDist().inv_cdf(0.5 + confidence / 2)

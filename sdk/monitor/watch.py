@@ -1,4 +1,4 @@
-"""A server's own eye on drift: looks at the newest rows of each version whenever enough new ones were written."""
+"""A server's own eye on drift: compares the newest rows of a version whenever enough new ones are there."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ class DriftWatch:
                 try:
                     self.check(*key)
                 except Exception as error:  # noqa: BLE001 - a check that fails must not cost rows of the log
-                    _log.error("drift of %s/%s: not checked (%s)", *key, first_line(error))
+                    fields = {"model": key[0], "version": key[1], "reason": first_line(error)}
+                    _log.error("drift_check_failed", extra={"fields": fields})
 
     def check(self, model: str, version: str) -> DriftReport:
         """Look at the newest window now."""
@@ -68,7 +69,9 @@ class DriftWatch:
         report = report_of(rows, self._references[model, version], self._limits, model, version)
         if self._told is not None:
             self._told(report)
-        self._alarm.see(report)
+        if self._alarm.see(report):
+            fields = {"model": model, "version": version, "report": report.summary()}
+            _log.warning("drift", extra={"fields": fields})
         return report
 
 

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from runtimes import Array, EdgewrightError, EngineError, InputError
 from sdk.kinds import Sample
 from sdk.predictor import Predictor
 from sdk.serve.options import Batching
+
+if TYPE_CHECKING:
+    from sdk.serve.routing import Origin
 
 _LOG = logging.getLogger(__name__)
 _SMOOTHING = 0.2
@@ -76,6 +79,7 @@ class Work:
         sample: The loaded item.
         rows: How much of a batch it fills.
         entered_s: When it joined the queue, as `time.monotonic`.
+        origin: Which request it is of; None where nobody wants to know.
     """
 
     item: Any = None
@@ -86,6 +90,7 @@ class Work:
     sample: Sample | None = None
     rows: int = 1
     entered_s: float = 0.0
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import Any
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 ANSWERED_BY = "edgewright.answered_by"
 """Where a handler leaves the label of the version that answered, in the request's scope."""
 _NO_ANSWER = 500

@@ -7,41 +7,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SECONDS = (
-    0.0001,
-    0.00025,
-    0.0005,
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-)
-"""Upper bounds of latency buckets: three per decade, from what a small network takes to the usual deadline."""
+SECONDS = tuple(float(f"{digits}e{power}") for power in range(-4, 1) for digits in ("1", "2.5", "5"))
+"""Upper bounds of latency buckets: three a decade, from what a small network takes to the usual deadline."""
 ITEMS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 """Upper bounds of buckets for sizes of batches."""
 VERSION = ("model", "version")
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
+SUM, NEWEST = "livesum", "mostrecent"
+"""How a gauge of several replicas is read: added up over those that live, or what one of them set last."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Family:
     """One metric.
 
     Attributes:
         name: As it is scraped, without the suffixes of a histogram's series.
-        kind: `COUNTER`, `GAUGE` (added up over the replicas that live) or `HISTOGRAM`.
+        kind: `COUNTER`, `GAUGE` or `HISTOGRAM`.
         labels: In order. ``model`` is empty where a request named none that is served.
         help: What it counts or measures, with its unit.
         buckets: Upper bounds, of histograms.
+        over_replicas: Of gauges: how `prometheus_client` makes one of those of all replicas.
     """
 
     name: str
@@ -49,17 +35,18 @@ class Family:
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = ()
+    over_replicas: str = SUM
 
 
 REQUESTS = Family(
     "edgewright_requests_total",
     COUNTER,
     (*VERSION, "endpoint", "status"),
-    "Requests answered, by HTTP status",
+    "Requests by HTTP status",
 )
 REQUEST_SECONDS = Family(
     "edgewright_request_seconds", HISTOGRAM, (*VERSION, "endpoint"),
-    "Seconds from a request's head to the last byte of its answer", SECONDS,
+    "Seconds from a request's head to its answer's last byte", SECONDS,
 )  # fmt: skip
 PHASE_SECONDS = Family(
     "edgewright_phase_seconds", HISTOGRAM, (*VERSION, "phase"),
@@ -89,9 +76,7 @@ VERSIONS = Family(
 RESTARTS = Family(
     "edgewright_replica_restarts_total", COUNTER, (), "Replicas that ended and were started again"
 )
-MEMORY = Family(
-    "edgewright_resident_memory_bytes", GAUGE, (), "Resident memory of the server's processes, bytes"
-)
+MEMORY = Family("edgewright_resident_memory_bytes", GAUGE, (), "Resident memory of all processes, bytes")
 CPU = Family("edgewright_cpu_seconds_total", COUNTER, (), "Processor time of the server's processes, seconds")
 LOG_ROWS = Family(
     "edgewright_prediction_log_rows_total", COUNTER, ("outcome",),
@@ -99,7 +84,11 @@ LOG_ROWS = Family(
 )  # fmt: skip
 DRIFT = Family(
     "edgewright_drift_score", GAUGE, (*VERSION, "feature", "statistic"),
-    "Newest distance of a feature from the artifact's reference distribution",
+    "Distance of a feature from the artifact's reference: psi, ks", over_replicas=NEWEST,
+)  # fmt: skip
+DRIFTED = Family(
+    "edgewright_drifted_features", GAUGE, VERSION, "Features that drifted, by size and by significance",
+    over_replicas=NEWEST,
 )  # fmt: skip
 SHADOW = Family(
     "edgewright_shadow_items_total", COUNTER, (*VERSION, "outcome"),
@@ -107,8 +96,8 @@ SHADOW = Family(
 )  # fmt: skip
 
 FAMILIES = (
-    REQUESTS, REQUEST_SECONDS, PHASE_SECONDS, BATCH_ITEMS, ITEMS_TOTAL, QUEUE_ITEMS, QUEUE_LIMIT, IN_FLIGHT, REJECTIONS,
-    SWAPS, READY, VERSIONS, RESTARTS, MEMORY, CPU, LOG_ROWS, DRIFT, SHADOW,
+    REQUESTS, REQUEST_SECONDS, PHASE_SECONDS, BATCH_ITEMS, ITEMS_TOTAL, QUEUE_ITEMS, QUEUE_LIMIT, IN_FLIGHT,
+    REJECTIONS, SWAPS, READY, VERSIONS, RESTARTS, MEMORY, CPU, LOG_ROWS, DRIFT, DRIFTED, SHADOW,
 )  # fmt: skip
 
 REASONS = {

@@ -1,7 +1,7 @@
 """Prometheus metrics of a server: an observer of batches and requests, and what `/metrics` answers.
 
-Counters and histograms are kept by `prometheus_client`. With several replicas each writes its own into a shared
-folder (`$PROMETHEUS_MULTIPROC_DIR`, see `shared_metrics`), and whichever replica is asked adds all of them up.
+`prometheus_client` keeps counters and histograms. With several replicas each writes its own into a shared
+folder (`$PROMETHEUS_MULTIPROC_DIR`, see `shared_metrics`), and whichever replica is asked adds them all up.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from sdk.serve.models import Version
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from sdk.monitor.drift import DriftReport
+
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Where replicas keep their metrics; `prometheus_client` reads it once, when it is imported."""
 SAMPLED_EVERY_S = 1.0
@@ -41,17 +43,20 @@ class Metrics:
 
     def __init__(self) -> None:
         try:
-            from prometheus_client import CollectorRegistry
+            from prometheus_client import CollectorRegistry, disable_created_metrics
         except ImportError as error:
             raise UsageError("edgewright serve", got="no prometheus-client installed",
                              expected="the extra 'serve'",
                              fix="Run: pip install 'edgewright[serve,onnx]'.") from error  # fmt: skip
+        disable_created_metrics()  # a second series for each, and unused
+        _require_folder(os.environ.get(SHARED_FOLDER))
         self._registry = CollectorRegistry()
         self._families = {family: _made(family, self._registry) for family in FAMILIES}
         self._bound: dict[tuple[Family, tuple[str, ...]], Any] = {}
         self._seen: set[tuple[str, ...]] = set()
         self._in_flight = 0
         self._cpu_s = 0.0
+        self._logged: dict[str, int] = {}
 
     def of(self, family: Family, *labels: str) -> Any:
         """The `prometheus_client` metric of a family with these labels' values, in the family's order."""
@@ -102,9 +107,28 @@ class Metrics:
         """Count an attempt to replace a model's version: done, or refused with the old one kept."""
         self.of(families.SWAPS, model, "swapped" if done else "refused").inc()
 
+    def shadowed(self, model: str, version: str, outcome: str, count: int) -> None:
+        """Count items that were given to a shadow; see `families.SHADOW`."""
+        self.of(families.SHADOW, model, version, outcome).inc(count)
+
     def restarted(self) -> None:
         """Count a replica that ended and was started again; called by their supervisor."""
         self.of(families.RESTARTS).inc()
+
+    def drift(self, report: DriftReport) -> None:
+        """Show a version's newest drift; as `sdk.monitor.watch.DriftWatch` tells of it."""
+        self.of(families.DRIFTED, report.model, report.version).set(len(report.drifted))
+        for feature in report.features:
+            names = (report.model, report.version, feature.name)
+            self.of(families.DRIFT, *names, "psi").set(feature.psi)
+            if feature.distance is not None:
+                self.of(families.DRIFT, *names, "ks").set(feature.distance)
+
+    def logged(self, rows: Mapping[str, int]) -> None:
+        """Bring the counters of the prediction log up to its own, by outcome: written, dropped, failed."""
+        for outcome, count in rows.items():
+            self.of(families.LOG_ROWS, outcome).inc(count - self._logged.get(outcome, 0))
+            self._logged[outcome] = count
 
     def sample(self, versions: Iterable[Version], ready: bool, queue_limit: int) -> None:
         """Set what is a state rather than an event.
@@ -124,10 +148,18 @@ class Metrics:
         for version in versions:
             waiting[_described(version)] = version.batcher.waiting
             self.of(families.QUEUE_LIMIT, version.model).set(queue_limit)
+            self._start_at_zero(version.model)
         self._seen.update(waiting)
         for labels in self._seen:  # series of versions that were replaced stay, at zero
             self.of(families.VERSIONS, *labels).set(int(labels in waiting))
             self.of(families.QUEUE_ITEMS, *labels[:2]).set(waiting.get(labels, 0))
+
+    def _start_at_zero(self, model: str) -> None:
+        """Make the series that alerts are about: Prometheus sees no increase in one that begins with 1."""
+        for reason in ("engine", "queue_full", "deadline"):
+            self.of(families.REJECTIONS, model, reason)
+        for outcome in ("swapped", "refused"):
+            self.of(families.SWAPS, model, outcome)
 
     def scraped(self, accepts: str) -> tuple[bytes, str]:
         """Everything in the text format that a scraper accepts, over all replicas.
@@ -145,14 +177,14 @@ class Metrics:
         registry = self._registry
         if SHARED_FOLDER in os.environ:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            MultiProcessCollector(registry)
         encode, type_ = choose_encoder(accepts)
         return encode(registry), type_
 
 
 @contextmanager
 def shared_metrics() -> Iterator[Mapping[str, str]]:
-    """A folder in which replicas add up their metrics; gives the variables that they are to be started with."""
+    """A folder in which replicas add up their metrics; gives the variables to start them with."""
     with tempfile.TemporaryDirectory(prefix="edgewright-metrics-") as folder:
         yield {SHARED_FOLDER: folder}
 
@@ -163,20 +195,27 @@ def forget_replica(folder: Path, process_id: int) -> None:
         path.unlink(missing_ok=True)
 
 
+def _require_folder(shared: str | None) -> None:
+    if shared is not None and not Path(shared).is_dir():
+        raise UsageError(f"Variable {SHARED_FOLDER}", got=shared, expected="a folder that is there",
+                         fix="Make it, or unset the variable.")  # fmt: skip
+
+
 def _made(family: Family, registry: CollectorRegistry) -> Any:
     from prometheus_client import Counter, Gauge, Histogram
 
     if family.kind == COUNTER:
         return Counter(family.name, family.help, family.labels, registry=registry)
     if family.kind == GAUGE:
-        return Gauge(family.name, family.help, family.labels, registry=registry, multiprocess_mode="livesum")
+        mode: Any = family.over_replicas
+        return Gauge(family.name, family.help, family.labels, registry=registry, multiprocess_mode=mode)
     return Histogram(family.name, family.help, family.labels, registry=registry, buckets=family.buckets)
 
 
 def _described(version: Version) -> tuple[str, ...]:
     """Labels of `families.VERSIONS`."""
     predictor = version.predictor
-    precision = predictor.manifest.evidence.precision or ""
+    precision = str(predictor.manifest.evidence.precision.get("requested", ""))
     return version.model, version.label, predictor.runtime.name, predictor.spec.task, precision
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from runtimes import EdgewrightError, EngineError, InputError
+from sdk.inputs.image_decode import TooManyPixelsError
 from sdk.serve.batching import ClosedError, DeadlineError, QueueFullError, to_json
 
 PROBLEM_TYPE = "application/problem+json"
@@ -21,6 +23,7 @@ TITLES = {
     415: "Media type not supported",
     422: "The input cannot be used",
     429: "Too many requests waiting",
+    431: "Headers too large",
     500: "The engine failed",
     503: "Not ready",
     504: "Too late",
@@ -43,9 +46,18 @@ class ProblemError(Exception):
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def body(self) -> bytes:
-        """The response's body as `PROBLEM_TYPE`."""
-        title = TITLES[self.status]
-        return to_json({"type": "about:blank", "title": title, "status": self.status, "detail": self.detail})
+        """The response's body as `PROBLEM_TYPE`; ``error`` is for clients of the Open Inference Protocol."""
+        title = TITLES.get(self.status) or HTTPStatus(self.status).phrase
+        return to_json({
+            "type": "about:blank", "title": title, "status": self.status,
+            "detail": self.detail, "error": self.detail,
+        })  # fmt: skip
+
+
+def not_ready() -> ProblemError:
+    """The answer of a server that is starting, or ending."""
+    return ProblemError(503, "Server: got a request while it starts or ends. Ask again, or another one.",
+                        {"Retry-After": "1"})  # fmt: skip
 
 
 def problem_of(error: BaseException) -> ProblemError:
@@ -61,6 +73,8 @@ def problem_of(error: BaseException) -> ProblemError:
         return ProblemError(503, "The server is shutting down. Ask another one.", {"Retry-After": "1"})
     if isinstance(error, EngineError):
         return ProblemError(500, str(error))
+    if isinstance(error, TooManyPixelsError):
+        return ProblemError(413, str(error))
     if isinstance(error, InputError):
         return ProblemError(422, str(error))
     if isinstance(error, EdgewrightError):

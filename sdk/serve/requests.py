@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from sdk.kinds import InputKind
+from sdk.serve.options import ServeOptions
 from sdk.serve.problems import ProblemError
 
 JSON_TYPE, FORM_TYPE = "application/json", "multipart/form-data"
+_WINDOW_BITS = {"gzip": 31, "deflate": zlib.MAX_WBITS}
+"""How zlib is told what to unpack."""
 
 
 def media_type(headers: Mapping[str, str]) -> str:
@@ -21,7 +27,8 @@ async def read_body(stream: AsyncIterator[bytes], headers: Mapping[str, str], mo
     """A whole body, refused as soon as it is known to be too large.
 
     Raises:
-        ProblemError: 400 for a length that is no number, 413 for more than `most_bytes`.
+        ProblemError: 400 for a length that is no number, 413 for more than `most_bytes`, packed or unpacked,
+            415 for a compression that is not known.
     """
     length = headers.get("content-length")
     if length is not None and not length.isdecimal():
@@ -37,7 +44,28 @@ async def read_body(stream: AsyncIterator[bytes], headers: Mapping[str, str], mo
         if received > most_bytes:
             raise _too_large(received, most_bytes)
         parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    encoding = headers.get("content-encoding")
+    if encoding is None or encoding.lower() == "identity":
+        return body
+    return await asyncio.to_thread(_unpacked, body, encoding.strip().lower(), most_bytes)
+
+
+def _unpacked(body: bytes, encoding: str, most_bytes: int) -> bytes:
+    """What was compressed, up to `most_bytes`: a bomb is not unpacked any further."""
+    if encoding not in _WINDOW_BITS:
+        known = " or ".join(_WINDOW_BITS)
+        raise ProblemError(415, f"Content-Encoding: got {encoding[:40]!r}, expected {known}. Compress it so.")
+    unpacker = zlib.decompressobj(_WINDOW_BITS[encoding])
+    try:
+        unpacked = unpacker.decompress(body, most_bytes + 1)
+    except zlib.error:
+        unpacked = b""
+    if len(unpacked) > most_bytes:
+        raise _too_large(len(unpacked), most_bytes)
+    if not unpacker.eof or unpacker.unused_data:
+        raise ProblemError(400, f"Body: got what is no {encoding}, expected it whole. Correct the request.")
+    return unpacked
 
 
 def items_of_json(kind: InputKind, body: bytes, most_items: int) -> list[Any]:
@@ -88,3 +116,21 @@ def _too_large(got: int, most: int) -> ProblemError:
         f"Body: got {got:,} bytes or more, expected at most {most:,}. Send less, or raise --max-body-mib.",
         {"Connection": "close"},
     )
+
+
+def deadline_of(headers: Mapping[str, str], options: ServeOptions) -> float:
+    """Milliseconds until a request's answer is worth nothing: what it asks for, at most the server's own.
+
+    Raises:
+        ProblemError: 400 for what is no positive number.
+    """
+    asked = headers.get("x-deadline-ms")
+    if asked is None:
+        return options.deadline_ms
+    try:
+        wanted = float(asked)
+    except ValueError:
+        wanted = math.nan
+    if not wanted > 0:
+        raise ProblemError(400, f"X-Deadline-Ms: got {asked[:40]!r}, expected milliseconds. Correct it.")
+    return min(wanted, options.deadline_ms)

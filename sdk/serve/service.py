@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sdk.serve.batching import ClosedError, DeadlineError, Work
 from sdk.serve.metrics import SAMPLED_EVERY_S, Metrics
 from sdk.serve.models import ModelTable, Version, VersionObserver
-from sdk.serve.options import ServeOptions
-from sdk.serve.problems import ProblemError
+from sdk.serve.monitoring import Monitoring
+from sdk.serve.options import Named, ServeOptions
+from sdk.serve.problems import ProblemError, not_ready
+from sdk.serve.routing import Caller, Routing
 
 
 class _Ticket:
@@ -56,25 +58,63 @@ class Service:
         self.ready = False
         self._loop = loop
         self.metrics = Metrics()
-        observers = (self.metrics.batch, *observers)
+        self.monitoring = Monitoring(options.monitor, self.metrics) if options.monitor.log else None
+        observers = (self.metrics.batch, *([self.monitoring.batch] if self.monitoring else []), *observers)
         self.models = ModelTable(options.batching, self._deliver, options.runtime, observers)
+        self.routing = Routing(
+            options.monitor.challengers,
+            ModelTable(options.batching, self._deliver, options.runtime, observers),
+            lambda observer: ModelTable(
+                options.batching, _to_nobody, options.runtime, (*observers, observer)
+            ),
+            self.metrics.shadowed,
+        )
 
     def version(self, name: str) -> Version:
         """Who answers for a model now.
 
         Raises:
-            ProblemError: 404.
+            ProblemError: 404; 503 before all models are open.
         """
         try:
             return self.models[name]
         except KeyError:
+            if not self.ready:
+                raise not_ready() from None
             there = ", ".join(self.models) or "none"
             raise ProblemError(404, f"Model: got {name[:80]!r}, expected one of {there}.") from None
 
+    def open(self, models: Iterable[Named]) -> None:
+        """Open every model, and the versions that share or shadow them.
+
+        Raises:
+            EdgewrightError: One cannot be opened, or does not give the answers it was proved with.
+        """
+        for model in models:
+            self.models.open(model.name, model.path)
+        self.routing.open(self.models)
+
+    def close(self) -> None:
+        """Answer everything that waits, and close all."""
+        self.models.close()
+        self.routing.close()
+        if self.monitoring is not None:
+            self.monitoring.close()
+
+    def caller(self, headers: Mapping[str, str]) -> Caller | None:
+        """Who asks, where that matters: for a log, or for other versions."""
+        return Caller.of(headers) if self.monitoring or self.options.monitor.challengers else None
+
     async def answers(
-        self, name: str, works: Sequence[Work], deadline_ms: float
+        self, name: str, works: Sequence[Work], deadline_ms: float, caller: Caller | None = None
     ) -> tuple[Version, list[Any]]:
         """Run `works` and wait for all of them.
+
+        Args:
+            name: Of the model.
+            works: What to answer.
+            deadline_ms: Milliseconds until nobody waits any more.
+            caller: Who asks, of `caller`; None where it does not matter.
 
         Returns:
             The version that answered, and an `Answer` per work.
@@ -90,16 +130,21 @@ class Service:
         until = time.monotonic() + deadline_ms / 1000
         for work in works:
             work.deadline_s = until
-        version = self._submit(name, works)
+        version = self._submit(name, works, caller)
         timer = self._loop.call_later(deadline_ms / 1000, _too_late, future)
         try:
-            return version, await future
+            answers = await future
         finally:
             timer.cancel()
+        if caller is not None:
+            self.routing.ask_shadow(name, works, answers)
+        return version, answers
 
     def sample_metrics(self) -> None:
         """Bring the metrics that are states up to date."""
-        versions = [self.models[name] for name in self.models]
+        versions = [*(self.models[name] for name in self.models), *self.routing.versions()]
+        if self.monitoring is not None:
+            self.monitoring.sample()
         self.metrics.sample(versions, self.ready, self.options.batching.max_queue)
 
     async def keep_sampling(self) -> None:
@@ -108,10 +153,12 @@ class Service:
             self.sample_metrics()
             await asyncio.sleep(SAMPLED_EVERY_S)
 
-    def _submit(self, name: str, works: Sequence[Work]) -> Version:
+    def _submit(self, name: str, works: Sequence[Work], caller: Caller | None) -> Version:
         while True:
             version = self.version(name)
             try:
+                if caller is not None:
+                    return self.routing.submit(version, works, caller)
                 version.batcher.submit(works)
             except ClosedError:
                 if name not in self.models or self.models[name] is version:  # closing for good
@@ -129,6 +176,10 @@ def _settle(outcomes: list[tuple[Work, Any]]) -> None:
         if work.ticket is not None:
             ticket, place = work.ticket
             ticket.settle(place, outcome)
+
+
+def _to_nobody(outcomes: list[tuple[Work, Any]]) -> None:
+    """What becomes of a shadow's answers."""
 
 
 def _too_late(future: asyncio.Future[list[Any]]) -> None:

@@ -22,6 +22,8 @@ ROOMS = ("sdk", "runtimes", "train", "export", "demos", "docs")
 FILES = ("Makefile", "pyproject.toml", "constraints.txt", "README.md")
 RUN, READ = {"bash", "python"}, {"text", "json", "toml", "c"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LONG = {"benchmark", "bring-your-own", "compression", "embedding", "gate", "gpt", "seq2seq", "text", "tuning"}
+"""Pages of `docs` that train or measure for more than half a minute: run by `make test-slow`."""
 BLOCK_SECONDS = 600
 """The quickstart is the longest: some four minutes alone on two cores."""
 ALL_SECONDS = 1200
@@ -90,10 +92,13 @@ def test_fences_are_closed(root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def printed(root: Path, clone: Path, environment: dict[str, str]) -> dict[str, str]:
-    """What each block printed. All run in order, because each stands on the files of those before it."""
+    """What each block printed, of the short documents. They run in order: the pages of `docs` stand on the
+    files that the README's commands write.
+    """
     return {
         block.text: _run(block, document.name, clone, environment)
         for document in _documents(root)
+        if document.stem not in LONG
         for block in _blocks(document)
         if block.language in RUN
     }
@@ -102,6 +107,21 @@ def printed(root: Path, clone: Path, environment: dict[str, str]) -> dict[str, s
 @pytest.mark.timeout(ALL_SECONDS)
 def test_readme_and_docs_run_in_order(printed: dict[str, str]) -> None:
     assert {"make quickstart\n", "make test\n"} <= set(printed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(ALL_SECONDS)
+@pytest.mark.parametrize("page", sorted(LONG))
+def test_long_page_runs(
+    printed: dict[str, str], root: Path, clone: Path, environment: dict[str, str], page: str
+) -> None:
+    document = root / "docs" / f"{page}.md"
+    runnable = [block for block in _blocks(document) if block.language in RUN]
+
+    for block in runnable:
+        _run(block, document.name, clone, environment)
+
+    assert runnable, "a page without anything to run is not long"
 
 
 @pytest.mark.timeout(ALL_SECONDS)
