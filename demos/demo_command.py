@@ -20,12 +20,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtimes import EngineMissingError
 from sdk.commands.runtime_options import add_runtime_options, runtime_options
+
+if TYPE_CHECKING:
+    from demos.pages.subject import Subject
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         type=Path,
         default=Path(),
-        help="where a task's artifacts are looked for (.)",
+        help="where a task's artifacts are (.)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="0 takes a free one (7860)")
@@ -52,21 +58,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Open everything, then serve until it is interrupted."""
+    from demos.pages.address import listening_socket
     from demos.pages.found import artifacts_of_task
     from demos.pages.subject import open_subjects
 
     with ExitStack() as stack:
-        subjects = []
+        listener = stack.enter_context(listening_socket(args.host, args.port))
         files = [Path(word) for word in args.shown if _is_file(word)]
         options = runtime_options(args)
-        if files:
-            subjects += open_subjects(files, stack, options=options)
+        subjects = open_subjects(files, stack, options=options)
         for task in (word for word in args.shown if not _is_file(word)):
             paths = artifacts_of_task(task, args.search)
             subjects += open_subjects(paths, stack, lenient=True, options=options)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgewright-demo-")))
         _prepare_gradio(folder)
-        _serve(args, subjects, folder)
+        _serve(listener, args.host, subjects, folder)
     return 0
 
 
@@ -95,12 +101,12 @@ def _prepare_gradio(folder: Path) -> None:
         ) from error
 
 
-def _serve(args: argparse.Namespace, subjects: list, folder: Path) -> None:
+def _serve(listener: socket.socket, host: str, subjects: Sequence[Subject], folder: Path) -> None:
     from demos.pages.app import build_app
-    from demos.pages.server import listening_socket, serve
+    from demos.pages.server import serve
 
-    listener = listening_socket(args.host, args.port)
-    address = f"http://{args.host}:{listener.getsockname()[1]}/"
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listener.getsockname()[1]}/"
     app = build_app(subjects, folder)
     try:
         serve(app, listener, lambda: print(f"Demo: {address}  (Ctrl-C ends it)", flush=True))

@@ -135,7 +135,12 @@ class Load:
     """
 
     def __init__(
-        self, address: tuple[str, int], questions: Sequence[Question], *, clients: int, silence_s: float = 30.0
+        self,
+        address: tuple[str, int],
+        questions: Sequence[Question],
+        *,
+        clients: int,
+        silence_s: float = 30.0,
     ) -> None:
         self._address, self._silence_s = address, silence_s
         host = f"{address[0]}:{address[1]}"

@@ -50,13 +50,17 @@ def content_type(item: bytes) -> str:
 def same(found: Any, expected: Any) -> bool:
     """Whether two JSON values are equal but for `TOLERANCE` in their numbers."""
     if isinstance(expected, dict):
-        return isinstance(found, dict) and found.keys() == expected.keys() and all(
-            same(found[key], value) for key, value in expected.items()
+        return (
+            isinstance(found, dict)
+            and found.keys() == expected.keys()
+            and all(same(found[key], value) for key, value in expected.items())
         )
     if isinstance(expected, (list, tuple)):
         return isinstance(found, list) and len(found) == len(expected) and all(map(same, found, expected))
     if isinstance(expected, float):
-        return isinstance(found, (int, float)) and math.isclose(found, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        return isinstance(found, (int, float)) and math.isclose(
+            found, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE
+        )
     return bool(found == expected)
 
 

@@ -24,7 +24,9 @@ from demos.load_questions import questions_for
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the load that a command line asks for; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m demos.load_test", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m demos.load_test", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("artifact", type=Path, help="the file that is served; it says what is right")
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the server")
     parser.add_argument("--model", help="its name there (the file's)")

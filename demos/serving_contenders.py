@@ -1,6 +1,6 @@
 """The same artifact behind other servers, as one would write them; a process each.
 
-    python -m demos.serving_contenders fastapi|fastapi-threads|litserve ARTIFACT PORT [--threads N]
+python -m demos.serving_contenders fastapi|fastapi-threads|litserve ARTIFACT PORT [--threads N]
 """
 
 import argparse

@@ -29,9 +29,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.recipe import CALIBRATORS, GRANULARITIES, HOST, PRECISIONS, SUPPRESSORS, Recipe
+from train.tracking import add_tracking
 
 if TYPE_CHECKING:
     from export.pipeline import Exported
+    from sdk.artifact import Evidence
+    from train.tracking import Tracker
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", type=Path, help="default: the checkpoint's folder")
     parser.add_argument("--overwrite", action="store_true", help="replace artifacts that are there already")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    add_tracking(parser)
 
 
 def _add_graph(group: Any) -> None:
@@ -147,6 +151,7 @@ def run(args: argparse.Namespace) -> int:
     from export.pipeline import export_artifacts
     from export.progress import progress_bars
 
+    tracker = _tracker(args.tracking)
     keep = tuple(name.strip() for name in args.keep.split(",") if name.strip())
     recipe = Recipe(args.precision, args.calibrator, args.granularity, keep, args.nms, args.class_maps)
     with progress_bars() as progress:
@@ -168,12 +173,40 @@ def run(args: argparse.Namespace) -> int:
             overwrite=args.overwrite,
             progress=progress,
         )
+    if tracker is not None:
+        _track(tracker, done, recipe)
     if args.json:
         print(json.dumps([_as_json(exported) for exported in done], indent=2))
     else:
         for exported in done:
             print(_as_text(exported))
     return 0
+
+
+def _tracker(where: str | None) -> Tracker | None:
+    """Before anything slow: whether it can be used is known at once."""
+    if where is None:
+        return None
+    from train.tracking import Tracker
+
+    return Tracker(where)
+
+
+def _track(tracker: Tracker, done: list[Exported], recipe: Recipe) -> None:
+    """A run and a registered version for each artifact."""
+    for exported in done:
+        told = {"target": exported.target, "recipe": recipe.to_json()}
+        with tracker.run(f"export {exported.path.name}", told) as tracked:
+            tracked.metrics(exported.evidence.metrics)
+            tracked.figures({"size_bytes": float(exported.artifact.size_bytes), **_parity(exported.evidence)})
+            tracked.artifact(exported.artifact, {"edgewright.target": exported.target})
+
+
+def _parity(evidence: Evidence) -> dict[str, float]:
+    parity = evidence.parity
+    if parity is None:
+        return {}
+    return {"agreement": parity.agreement, "worst_difference": parity.worst_difference}
 
 
 def _as_json(exported: Exported) -> dict[str, object]:

@@ -142,7 +142,7 @@ def _require_spinning(spinning: str) -> None:
 
 
 def _import_onnxruntime() -> Any:
-    # From 1.31 on it would keep a database of events and send them to its maker, unless the user says otherwise.
+    # Version 1.31 writes events for its maker into ~/.cache; whoever wants that sets the variable to 0.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime

@@ -19,6 +19,7 @@ import numpy as np
 
 from runtimes import MAIN_GRAPH, Array, Dim, SpecError, TensorInfo, UsageError
 from sdk.codec import fields_to_json, from_json
+from sdk.schemas import FILE, Schema
 
 if TYPE_CHECKING:
     from sdk.predictor import Predictor
@@ -205,6 +206,10 @@ class InputKind(Kind):
 
         return bytes_of_base64(value)
 
+    def json_schema(self) -> Schema:
+        """JSON Schema of what `from_json_item` takes."""
+        return FILE
+
     def together(self, sample: Sample) -> Hashable:
         """What samples must have in common to be put into one batch: by default, their arrays' shapes."""
         return tuple(array.shape for array in sample.arrays.values())
@@ -313,6 +318,10 @@ class OutputKind(Kind):
             apart = np.abs(outputs[name].astype(np.float64) - array)
             worst = max(worst, float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0)))
         return worst
+
+    def json_schema(self) -> Schema:
+        """JSON Schema of a result's `to_dict`; by default, of any object."""
+        return {"type": "object"}
 
     def features(self, result: Any) -> dict[str, float | str]:  # noqa: ARG002
         """What is watched of a result, as `InputKind.features`: finite numbers, and words such as a label.

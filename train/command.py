@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from runtimes import EdgewrightError, UsageError
 from train.arguments import add_general_arguments, add_tasks
+from train.tracking import add_tracking
 
 if TYPE_CHECKING:
     from train.cross_validation import CrossValidation
@@ -34,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for child, task in add_tasks(parser, usage, "Task {task}"):
         add_general_arguments(child, task)
         task.add_arguments(child)
+        add_tracking(child)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,22 +44,44 @@ def run(args: argparse.Namespace) -> int:
     if options.folds is not None:
         from train.cross_validation import cross_validate
 
+        if args.tracking is not None:
+            raise UsageError("Option --tracking", got="it with --folds", expected="one run",
+                             fix="Leave one of them out.")  # fmt: skip
         _print_folds(cross_validate(options, say=_say))
         return 0
-
-    from train.loop import train
-
-    result = train(options, say=_say)
+    result = _train(options, args.tracking)
     if _is_first():
         _print_result(result)
     return 0
+
+
+def _train(options: TrainOptions, tracking: str | None) -> TrainResult:
+    from train.loop import train
+
+    if tracking is None or not _is_first():
+        return train(options, say=_say)
+    from sdk.artifact import read_artifact
+    from train.tracking import Tracker
+
+    tracker = Tracker(tracking)
+    with tracker.run(f"train {options.task}", options.to_json()) as tracked:
+        alone = options.devices == 1 and os.environ.get("WORLD_SIZE", "1") == "1"
+        result = train(options, say=_say, watch=tracked.epoch_so_far if alone else None)
+        for entry in result.history:
+            tracked.epoch(entry)
+        tracked.metrics(result.metrics)
+        version = tracked.artifact(read_artifact(result.checkpoint))
+    _say(
+        f"tracked: version {version} of {read_artifact(result.checkpoint).spec.name}, run {tracked.identity}"
+    )
+    return result
 
 
 def _options(args: argparse.Namespace) -> TrainOptions:
     """What was asked for. Of several processes that torchrun started, the first one says what is wrong."""
     from train.options import make_options
 
-    given = {key: value for key, value in vars(args).items() if key != "list_models"}
+    given = {key: value for key, value in vars(args).items() if key not in ("list_models", "tracking")}
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     try:
         options = make_options(given.pop("task"), given.pop("data"), given.pop("out"), **given)

@@ -48,7 +48,10 @@ def theme() -> gr.Theme:
         body_background_fill="#f6f7f9",
         body_background_fill_dark="#0f141a",
         block_radius="12px",
+        block_background_fill_dark="#171e26",
+        block_border_color_dark="#2a3440",
         block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
         block_label_border_width="0px",
     )
 

@@ -100,7 +100,7 @@ def proof_words(opened: Opened) -> str:
     if proof.samples:
         said.append(
             f"{proof.samples} golden samples replayed here: {proof.worst_difference:.1e} away at most, "
-            f"{proof.tolerance:.0e} allowed"
+            f"{proof.tolerance:g} allowed"
         )
     return "; ".join(said) or "none in the file"
 

@@ -25,8 +25,8 @@ _NOTABLE = 1.1
 _NOTE = (
     "One input, every artifact. Latency is the median of {calls} whole calls, from the item to the typed "
     "answer, the artifacts taking turns after one call each to warm up; for figures to rely on, run "
-    "`edgewright compare` or `edgewright bench`. Agreement is with the first row, on this input; the proof is what the "
-    "file says of its whole test split."
+    "`edgewright compare` or `edgewright bench`. Agreement is with the first row, on this input; "
+    "the proof is what the file says of its whole test split."
 )
 _HEADS = ("Artifact", "Answer", "Agreement", "Proof", "Precision", "Size", "Median ms")
 
@@ -56,6 +56,7 @@ def build(subject: Subject, folder: Path) -> None:
         height="auto",
         object_fit="contain",
         format="png",
+        buttons=["fullscreen", "download"],
         visible=False,
     )
 

@@ -84,6 +84,7 @@ def picture_field(
         sources=["upload", "webcam", "clipboard"],
         label=label,
         height=320,
+        buttons=["fullscreen"],
         elem_classes="ew-picture",
     )
     if dicom:

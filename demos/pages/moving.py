@@ -56,7 +56,9 @@ class Moving:
                 film = gr.Video(sources=["upload"], label="Film", height=320)
                 button = gr.Button("Annotate every frame", variant="primary")
             with gr.Column():
-                annotated = gr.Video(label="With the answers drawn on it", interactive=False, height=320)
+                annotated = gr.Video(
+                    label="With the answers drawn on it", interactive=False, height=320, buttons=["download"]
+                )
                 took = gr.Markdown(elem_classes="ew-took")
         names = (self.folder / f"annotated-{number}.mp4" for number in count(1))
 
@@ -90,10 +92,10 @@ class Moving:
     def _webcam(self) -> None:
         with gr.Row(equal_height=False):
             camera = gr.Image(
-                sources=["webcam"], streaming=True, type="numpy", label="Webcam: press record", height=320
+                sources=["webcam"], streaming=True, type="numpy", label="Webcam", height=320, buttons=[]
             )
             with gr.Column():
-                shown = gr.Image(label="Live", interactive=False, height=320, format="jpeg")
+                shown = gr.Image(label="Live", interactive=False, height=320, format="jpeg", buttons=[])
                 took = gr.Markdown(elem_classes="ew-took")
 
         def see(label: str, frame: Any, *values: Any) -> tuple[Any, str]:

@@ -31,7 +31,7 @@ def build(subject: Subject, folder: Path) -> None:
             field.offer_examples()
         with gr.Column():
             masks = gr.AnnotatedImage(
-                label="Classes: point at one",
+                show_label=False,
                 color_map=_colours(labels),
                 format="png",
                 buttons=["fullscreen"],

@@ -14,6 +14,7 @@ import numpy as np
 
 from runtimes import Array, Dim, InputError, SpecError, TensorInfo
 from sdk.kinds import InputKind, Sample
+from sdk.schemas import FILE, Schema, nested, record
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class ArraysInput(InputKind):
         return stacked
 
     def from_json_item(self, value: Any) -> Any:
-        """Nested lists by input name; those of the only input alone; or an ``.npz`` as ``{"base64": "…"}``."""
+        """Nested lists by input name; those of the only input alone; or an ``.npz``, ``{"base64": "…"}``."""
         if isinstance(value, Mapping) and set(value) == {"base64"}:
             return super().from_json_item(value)
         given = self._named(value) if isinstance(value, Mapping) else {self._only_name("a list"): value}
@@ -104,6 +105,12 @@ class ArraysInput(InputKind):
                 expected=f"nested lists, of even lengths, for {dtypes}",
                 fix='Send {"items": [{"name": [[…]]}]}.',
             ) from error
+
+    def json_schema(self) -> Schema:
+        """See `from_json_item`."""
+        named = record({info.name: nested(info) for info in self.tensors})
+        alone = [nested(self.tensors[0])] if len(self.tensors) == 1 else []
+        return {"anyOf": [named, *alone, FILE]}
 
     def features(self, sample: Sample) -> dict[str, float]:
         """Mean, spread and range of each array."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from runtimes import Array, InputError, SpecError, UsageError
 from sdk.kinds import InputKind, Sample
+from sdk.schemas import NUMBER, Schema, listed
 
 NOISE = "noise"
 """Name of the graph input."""
@@ -78,6 +79,11 @@ class NoiseInput(InputKind):
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         raise _neither(f"JSON of type {type(value).__name__}")
+
+    def json_schema(self) -> Schema:
+        """See `from_json_item`."""
+        numbers = listed(NUMBER, least=self.dimensions, most=self.dimensions)
+        return {"anyOf": [{"type": "integer", "minimum": 0, "maximum": SEEDS - 1}, numbers]}
 
     def is_list(self, item: Any) -> bool:
         """Lists, tuples and ranges are several items."""

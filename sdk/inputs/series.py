@@ -13,6 +13,7 @@ from runtimes import Array, InputError, SpecError
 from sdk.inputs.calendar_features import CALENDAR, calendar_columns, calendar_features
 from sdk.inputs.series_table import Table, read_table, regular
 from sdk.kinds import InputKind, Sample
+from sdk.schemas import TEXT, Schema, listed, record
 
 PAST, FUTURE = "past", "future"
 """Names of the graph inputs."""
@@ -168,6 +169,16 @@ class SeriesInput(InputKind):
             expected='{"columns": {name: [cells]}} or {"csv": text}',
             fix=f"Columns are {self.time!r} and {list(self.names)}.",
         )
+
+    def json_schema(self) -> Schema:
+        """See `from_json_item`."""
+        cell: Schema = {"type": ["number", "string", "null"]}
+        columns: Schema = {
+            "type": "object",
+            "properties": {name: listed(cell) for name in (self.time, *self.names)},
+            "additionalProperties": listed(cell),
+        }
+        return {"anyOf": [record({"columns": columns}), record({"csv": TEXT})]}
 
     def features(self, sample: Sample) -> dict[str, float]:
         """Of each column of the past that is no calendar: ``mean``, ``spread`` and the last ``step``."""

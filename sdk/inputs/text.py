@@ -12,6 +12,7 @@ from runtimes import Array, Dim, InputError, SpecError, TensorInfo
 from sdk.inputs.text_files import decode_text, texts_named
 from sdk.inputs.tokenizer import describe_tokenizer, open_tokenizer
 from sdk.kinds import InputKind, Sample
+from sdk.schemas import TEXT, Schema
 
 if TYPE_CHECKING:
     from sdk.spec import Graph
@@ -146,6 +147,10 @@ class TextInput(InputKind):
                 fix='Send {"items": ["…"]}.',
             )
         return value
+
+    def json_schema(self) -> Schema:
+        """See `from_json_item`."""
+        return TEXT
 
     def together(self, sample: Sample) -> Hashable:  # noqa: ARG002
         """Texts of any lengths share a batch: the shorter ones are padded."""

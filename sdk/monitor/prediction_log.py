@@ -106,7 +106,7 @@ class PredictionLog:
         self._waiting: deque[tuple[Entry, int]] = deque()
         self._bytes, self._closed = 0, False
         self._changed = threading.Condition()
-        self._idle = True
+        self._idle, self._hurry = True, False
         self._thread = threading.Thread(target=self._work, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -128,6 +128,8 @@ class PredictionLog:
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Wait until everything handed over so far was written; False where that took too long."""
         with self._changed:
+            self._hurry = True
+            self._changed.notify_all()
             return self._changed.wait_for(lambda: self._idle and not self._waiting, timeout_s)
 
     def close(self) -> None:
@@ -154,6 +156,7 @@ class PredictionLog:
                 _log.error("prediction_log_failed", extra={"fields": fields})
             with self._changed:
                 self._idle = not self._waiting
+                self._hurry = self._hurry and not self._idle
                 self._changed.notify_all()
 
     def _taken(self) -> list[Entry]:
@@ -161,10 +164,13 @@ class PredictionLog:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             self._idle = False
-            self._changed.wait_for(lambda: len(self._waiting) >= _AT_ONCE or self._closed, _FLUSH_S)
+            self._changed.wait_for(self._enough, _FLUSH_S)
             taken = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
             self._bytes -= sum(size for _, size in taken)
             return [entry for entry, _ in taken]
+
+    def _enough(self) -> bool:
+        return len(self._waiting) >= _AT_ONCE or self._closed or self._hurry
 
     def _write(self, entries: Sequence[Entry]) -> None:
         rows = [_row(entry) for entry in entries]

@@ -205,6 +205,8 @@ def _judged(
     right = known = 0
     for row in rows:
         correct, label = verdicts.get((row.request, row.item), (None, None))
+        if row.route == SHADOW:
+            correct = None  # that was said of the answer which was given, not of the shadow's
         if correct is None and label is not None and f"{OUTPUT}label" in row.features:
             correct = row.features[f"{OUTPUT}label"] == label
         if correct is not None:

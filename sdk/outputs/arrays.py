@@ -11,6 +11,7 @@ import numpy as np
 from runtimes import Array, EngineError, SpecError
 from sdk.kinds import OutputKind, Sample
 from sdk.results.arrays import Arrays
+from sdk.schemas import COUNT, TEXT, Schema, listed, record
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class ArraysOutput(OutputKind):
             size = np.abs(array.astype(np.float64)).max(initial=1.0)
             worst = max(worst, apart / size if np.isfinite(size) else apart)
         return worst
+
+    def json_schema(self) -> Schema:
+        """JSON Schema of a result's `to_dict`."""
+        tensor = record({"dtype": TEXT, "shape": listed(COUNT), "values": {}})
+        return record({"outputs": record(dict.fromkeys(self.names, tensor))})
 
     def features(self, result: Any) -> dict[str, float | str]:
         """Mean, spread and range of each array."""

@@ -16,6 +16,7 @@ from sdk.outputs.box_differences import candidate_difference, final_difference
 from sdk.outputs.box_placing import place_boxes
 from sdk.outputs.nms import suppress
 from sdk.results.detections import Detections
+from sdk.schemas import COUNT, NUMBER, Schema, listed, one_of, record
 
 BOXES, SCORES, CLASSES = "boxes", "scores", "classes"
 """Names of activated outputs, and of the graph's own where decoding is baked in."""
@@ -71,8 +72,18 @@ class BoxOutput(OutputKind):
         size_wh = (int(sample.geometry["width"]), int(sample.geometry["height"]))
         return Detections(boxes_xyxy, scores, class_ids, labels, sample.source, size_wh)
 
+    def json_schema(self) -> Schema:
+        """JSON Schema of a result's `to_dict`."""
+        box = {
+            "label": one_of(self.labels),
+            "score": NUMBER,
+            "box_xyxy": listed(NUMBER, least=4, most=4),
+            "class_id": COUNT,
+        }
+        return record({"detections": listed(record(box))})
+
     def features(self, result: Any) -> dict[str, float | str]:
-        """How many ``boxes``, the best's ``label`` and ``score``, the ``mean_score``, and the mean ``area`` of
+        """How many ``boxes``, the best's ``label`` and ``score``, the ``mean_score``, the mean ``area`` of
         a box as a share of the picture; zeros and no label where nothing was found.
         """
         found = len(result)

@@ -11,6 +11,7 @@ import numpy as np
 from runtimes import Array, EngineError, SpecError
 from sdk.kinds import OutputKind, Sample
 from sdk.results.classification import Classification
+from sdk.schemas import COUNT, NUMBER, Schema, listed, one_of, record
 
 ACTIVATIONS = ("softmax", "sigmoid", "none")
 SCORES = "scores"
@@ -58,6 +59,11 @@ class ClassificationOutput(OutputKind):
             # tanh form: exp() of a large negative score would overflow.
             scores = 0.5 * (1.0 + np.tanh(0.5 * scores))
         return {**outputs, SCORES: scores}
+
+    def json_schema(self) -> Schema:
+        """JSON Schema of a result's `to_dict`."""
+        ranked = {"label": one_of(self.labels), "score": NUMBER, "index": COUNT}
+        return record({**ranked, "top": listed(record(ranked), most=self.top_k)})
 
     def features(self, result: Any) -> dict[str, float | str]:
         """The ``label``, and how sure it is."""

@@ -12,7 +12,8 @@ from runtimes import MAIN_GRAPH, Array, EngineError, SpecError, TensorInfo, Usag
 from sdk.inputs.text import ATTENTION_MASK, OFFSETS
 from sdk.kinds import Call, InputKind, OutputKind, Sample
 from sdk.outputs.decoding import Rules, State, search
-from sdk.results.generated_text import END, LENGTH, Alternative, Attention, GeneratedText
+from sdk.results.generated_text import END, LENGTH, Alternative, Attention, GeneratedText, written_schema
+from sdk.schemas import Schema
 
 if TYPE_CHECKING:
     from sdk.predictor import Predictor
@@ -143,6 +144,10 @@ class DecodedTextOutput(OutputKind):
                 fix="Export in fp32, or train again: the network overflows.",
             )
         return [self._result(outputs, row, sample) for row, sample in enumerate(samples)]
+
+    def json_schema(self) -> Schema:
+        """JSON Schema of a result's `to_dict`."""
+        return written_schema()
 
     def features(self, result: Any) -> dict[str, float | str]:
         """How much was written, how surely, and why it ended."""

@@ -12,6 +12,7 @@ import numpy as np
 from runtimes import Array, EngineError, SpecError
 from sdk.kinds import OutputKind, Sample
 from sdk.results.embedding import Embedding
+from sdk.schemas import NUMBER, Schema, listed, record
 
 EMBEDDING = "embedding"
 """Name of the graph output."""
@@ -47,6 +48,10 @@ class EmbeddingOutput(OutputKind):
         """Vectors of length one: float32 (N, dimensions)."""
         vectors = outputs[EMBEDDING].astype(np.float32, copy=False)
         return {EMBEDDING: vectors if "unit_length" in baked else unit_length(vectors)}
+
+    def json_schema(self) -> Schema:
+        """JSON Schema of a result's `to_dict`."""
+        return record({"vector": listed(NUMBER, least=self.dimensions, most=self.dimensions)})
 
     def features(self, result: Any) -> dict[str, float | str]:
         """Where the vector lies along `DIRECTIONS` fixed directions, drawn once for all; about -3 to 3."""

@@ -12,6 +12,7 @@ import numpy as np
 from runtimes import Array, EngineError, SpecError
 from sdk.kinds import OutputKind, Sample
 from sdk.results.forecast import Forecast
+from sdk.schemas import NUMBER, TEXT, Schema, listed, or_null, record
 
 if TYPE_CHECKING:
     from sdk.outputs.forecast_follower import ForecastFollower
@@ -81,8 +82,20 @@ class ForecastOutput(OutputKind):
         apart = np.abs(found - wanted).reshape(len(wanted), -1).max(axis=1, initial=0.0) / size
         return max(worst, float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0)))
 
+    def json_schema(self) -> Schema:
+        """JSON Schema of a result's `to_dict`."""
+        values = listed(NUMBER)
+        return record({
+            "target": {"const": self.target},
+            "unit": {"const": self.unit},
+            "times": listed(TEXT),
+            "median": values,
+            "quantiles": record({f"{level:g}": values for level in self.levels}),
+            "variables": or_null({"type": "object", "additionalProperties": NUMBER}),
+        })  # fmt: skip
+
     def features(self, result: Any) -> dict[str, float | str]:
-        """The median's ``mean``, ``spread`` and ``first`` value; the mean ``width`` of the widest interval."""
+        """The median's ``mean``, ``spread`` and ``first`` value; mean ``width`` of the widest interval."""
         values, quantiles = result.values.astype(np.float64), result.quantiles.astype(np.float64)
         return {
             "mean": float(values.mean()),

@@ -15,8 +15,9 @@ from sdk.generation.text_pieces import TextPieces
 from sdk.generation.writer import Language, TextStream, Writing
 from sdk.inputs.text import ATTENTION_MASK, INPUT_IDS
 from sdk.kinds import Call, OutputKind, Sample
-from sdk.results.generated_text import END, LENGTH, GeneratedText
+from sdk.results.generated_text import END, LENGTH, GeneratedText, written_schema
 from sdk.results.text_score import TextScore
+from sdk.schemas import Schema
 
 if TYPE_CHECKING:
     from sdk.predictor import Predictor
@@ -167,6 +168,10 @@ class GeneratedTextOutput(OutputKind):
             raise UsageError("Option 'stream'", got="it for a list of prompts", expected="one prompt",
                              fix="Call generate() once for each.")  # fmt: skip
         return [self._stream(predictor, prompt, writing).result for prompt in what]
+
+    def json_schema(self) -> Schema:
+        """JSON Schema of a result's `to_dict`."""
+        return written_schema()
 
     def features(self, result: Any) -> dict[str, float | str]:
         """How much was written, how surely, and why it ended."""

@@ -15,6 +15,7 @@ from sdk.inputs.noise import NoiseInput
 from sdk.kinds import OutputKind, Sample
 from sdk.outputs.map_placing import placing_of
 from sdk.results.generated_image import GeneratedImage
+from sdk.schemas import PNG, SIZE_WH, Schema, record
 
 if TYPE_CHECKING:
     from sdk.predictor import Predictor
@@ -97,6 +98,10 @@ class PictureOutput(OutputKind):
         for one, other in zip(found, wanted, strict=True):
             worst = max(worst, float(np.abs(one.astype(np.int16) - other).mean()) / WHITE)
         return worst
+
+    def json_schema(self) -> Schema:
+        """JSON Schema of a result's `to_dict`."""
+        return record({"size_wh": SIZE_WH, "picture_png": PNG})
 
     def features(self, result: Any) -> dict[str, float | str]:
         """How the picture looks as a whole."""

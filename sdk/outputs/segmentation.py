@@ -13,6 +13,7 @@ from sdk.inputs.image import IMAGE
 from sdk.kinds import OutputKind, Sample
 from sdk.outputs.map_placing import Placing, placing_of, resized, shown
 from sdk.results.segmentation import UNSEEN, Segmentation
+from sdk.schemas import COUNT, NUMBER, PNG, SIZE_WH, Schema, listed, one_of, record
 
 ACTIVATIONS = ("softmax", "none")
 LOGITS = "logits"
@@ -54,6 +55,12 @@ class SegmentationOutput(OutputKind):
             maps = np.exp(maps - maps.max(axis=1, keepdims=True))
             maps /= maps.sum(axis=1, keepdims=True)
         return {PROBABILITIES: maps}
+
+    def json_schema(self) -> Schema:
+        """JSON Schema of a result's `to_dict`."""
+        share = record({"label": one_of(self.labels), "index": COUNT, "share": NUMBER})
+        labels = listed(one_of(self.labels))
+        return record({"size_wh": SIZE_WH, "labels": labels, "shares": listed(share), "mask_png": PNG})
 
     def features(self, result: Any) -> dict[str, float | str]:
         """The ``label`` that covers most, how many ``classes`` there are, and each class's ``share``."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runtimes import Array
+from sdk.schemas import COUNT, NUMBER, TEXT, Schema, listed, one_of, or_null, record
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -95,3 +96,17 @@ class GeneratedText:
         from sdk.results.generated_text_picture import draw_attention, draw_text
 
         return draw_text(self) if self.attention is None else draw_attention(self, self.attention)
+
+
+def written_schema() -> Schema:
+    """JSON Schema of `GeneratedText.to_dict`."""
+    attention = {"written": listed(TEXT), "read": listed(TEXT), "weights": listed(listed(NUMBER))}
+    return record({
+        "text": TEXT,
+        "prompt": TEXT,
+        "tokens": COUNT,
+        "score": or_null(NUMBER),
+        "finish_reason": one_of((END, LENGTH, STOP)),
+        "alternatives": listed(record({"text": TEXT, "score": or_null(NUMBER)})),
+        "attention": or_null(record(attention)),
+    })  # fmt: skip

@@ -17,6 +17,7 @@ from sdk.serve.feedback import feedback_route
 from sdk.serve.gate import KeyCheck
 from sdk.serve.oip import infer
 from sdk.serve.oip import routes as oip_routes
+from sdk.serve.openapi import document
 from sdk.serve.predict_route import predict
 from sdk.serve.problems import not_ready
 from sdk.serve.refusals import add_refusals, guarded
@@ -69,6 +70,7 @@ def build_app(service: Service, keys: Keys | None = None) -> "FastAPI":
         feedback_route(service),
     ])  # fmt: skip
     _add_plain_routes(app, service)
+    app.openapi = lambda: document(service, keyed=bool(keys))
     return app
 
 

@@ -244,7 +244,10 @@ class Batcher:
         self._row_s += _SMOOTHING * (took / rows - self._row_s)
         record = BatchRecord(works, outcomes, laps.rows, laps.load_s, laps.compute_s, laps.finish_s, started)
         for observer in self._observers:
-            observer(record)
+            try:
+                observer(record)
+            except Exception as error:  # noqa: BLE001 - who watches must not end the thread that works
+                _LOG.error("an observer of batches failed", exc_info=error)
 
     def _loaded(self, works: list[Work], laps: _Laps) -> dict[Hashable, list[int]]:
         """Load every item; which of them may share a call."""

@@ -71,7 +71,7 @@ SWAPS = Family(
 READY = Family("edgewright_ready_replicas", GAUGE, (), "Processes that take requests")
 VERSIONS = Family(
     "edgewright_version_replicas", GAUGE, (*VERSION, "runtime", "task", "precision"),
-    "Processes that answer with this version",
+    "Times that this version is open, over all processes",
 )  # fmt: skip
 RESTARTS = Family(
     "edgewright_replica_restarts_total", COUNTER, (), "Replicas that ended and were started again"
@@ -111,6 +111,7 @@ REASONS = {
     415: "media_type",
     422: "unusable",
     429: "queue_full",
+    431: "headers",
     500: "engine",
     503: "not_ready",
     504: "deadline",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,15 +145,18 @@ class Metrics:
         used = time.process_time()
         self.of(families.CPU).inc(used - self._cpu_s)
         self._cpu_s = used
-        waiting: dict[tuple[str, ...], int] = {}
+        waiting: Counter[tuple[str, ...]] = Counter()
+        there: Counter[tuple[str, ...]] = Counter()
         for version in versions:
-            waiting[_described(version)] = version.batcher.waiting
+            labels = _described(version)
+            there[labels] += 1
+            waiting[labels] += version.batcher.waiting
             self.of(families.QUEUE_LIMIT, version.model).set(queue_limit)
             self._start_at_zero(version.model)
-        self._seen.update(waiting)
+        self._seen.update(there)
         for labels in self._seen:  # series of versions that were replaced stay, at zero
-            self.of(families.VERSIONS, *labels).set(int(labels in waiting))
-            self.of(families.QUEUE_ITEMS, *labels[:2]).set(waiting.get(labels, 0))
+            self.of(families.VERSIONS, *labels).set(there[labels])
+            self.of(families.QUEUE_ITEMS, *labels[:2]).set(waiting[labels])
 
     def _start_at_zero(self, model: str) -> None:
         """Make the series that alerts are about: Prometheus sees no increase in one that begins with 1."""
@@ -202,14 +206,18 @@ def _require_folder(shared: str | None) -> None:
 
 
 def _made(family: Family, registry: CollectorRegistry) -> Any:
-    from prometheus_client import Counter, Gauge, Histogram
+    import prometheus_client
 
     if family.kind == COUNTER:
-        return Counter(family.name, family.help, family.labels, registry=registry)
+        return prometheus_client.Counter(family.name, family.help, family.labels, registry=registry)
     if family.kind == GAUGE:
         mode: Any = family.over_replicas
-        return Gauge(family.name, family.help, family.labels, registry=registry, multiprocess_mode=mode)
-    return Histogram(family.name, family.help, family.labels, registry=registry, buckets=family.buckets)
+        return prometheus_client.Gauge(
+            family.name, family.help, family.labels, registry=registry, multiprocess_mode=mode
+        )
+    return prometheus_client.Histogram(
+        family.name, family.help, family.labels, registry=registry, buckets=family.buckets
+    )
 
 
 def _described(version: Version) -> tuple[str, ...]:

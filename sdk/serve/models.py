@@ -82,6 +82,10 @@ class ModelTable:
     def __len__(self) -> int:
         return len(self._versions)
 
+    def versions(self) -> list[Version]:
+        """Those that answer now, in the order in which their models were opened."""
+        return list(self._versions.values())
+
     def open(self, name: str, path: Path) -> Version:
         """Prove and open an artifact; of a model that is there, replace the version without losing a request.
 

@@ -9,7 +9,6 @@ from sdk.monitor.drift import Limits
 from sdk.monitor.hook import Hook
 from sdk.monitor.prediction_log import Entry, PredictionLog, now
 from sdk.monitor.watch import DriftWatch
-from sdk.serve import metric_families as families
 from sdk.serve.batching import Answer, BatchRecord
 from sdk.serve.metrics import Metrics
 from sdk.serve.models import Version
@@ -31,7 +30,6 @@ class Monitoring:
     def __init__(self, options: MonitorOptions, metrics: Metrics) -> None:
         assert options.log is not None
         self._metrics = metrics
-        self._told = {"written": 0, "dropped": 0, "failed": 0}
         hook = Hook(options.on_drift) if options.on_drift else None
         self._known: set[tuple[str, str]] = set()
         self.log = PredictionLog(options.log, share=options.log_share, written=self._written)
@@ -73,11 +71,7 @@ class Monitoring:
     def sample(self) -> None:
         """Bring counters up to date."""
         log = self.log
-        for outcome, count in (("written", log.rows), ("dropped", log.dropped), ("failed", log.failed)):
-            new = count - self._told[outcome]
-            if new:
-                self._told[outcome] = count
-                self._metrics.of(families.LOG_ROWS, outcome).inc(new)
+        self._metrics.logged({"written": log.rows, "dropped": log.dropped, "failed": log.failed})
 
     def close(self) -> None:
         """Write what waits."""

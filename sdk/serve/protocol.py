@@ -101,9 +101,11 @@ class BoundedProtocol(_Base):  # type: ignore[misc] # uvicorn is optional, and s
 
     Class attributes:
         traffic: Shared by all connections.
+        httptools: The parser's package.
     """
 
     traffic: Traffic
+    httptools: Any
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -198,7 +200,8 @@ class BoundedProtocol(_Base):  # type: ignore[misc] # uvicorn is optional, and s
         """Parse what came, and start the clock where it ends inside of a request."""
         if self._deaf:
             return
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if self._stage is _Stage.NOTHING:
             if self._clock is not None:
                 self._clock.cancel()
@@ -212,6 +215,29 @@ class BoundedProtocol(_Base):  # type: ignore[misc] # uvicorn is optional, and s
             self._since_s = self.loop.time()
             self._clock = self.loop.call_at(self._due_s(), self._look_at_clock)
 
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except self.httptools.HttpParserUpgrade as upgrade:
+            self._feed_without_upgrade(data[upgrade.args[0] :])
+        except self.httptools.HttpParserError:
+            if not self._deaf:
+                self._refuse(_MALFORMED.status, _MALFORMED.detail)
+
+    def _feed_without_upgrade(self, rest: bytes) -> None:
+        """Parse a request again as if it did not offer another protocol, which nobody has to take.
+
+        The parser takes its body for that protocol. Java's own client makes this offer to every server.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(_MALFORMED.status, _MALFORMED.detail)
+            return
+        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % pair for pair in self.headers if pair[0] not in (b"connection", b"upgrade")]
+        self.parser = self.httptools.HttpRequestParser(self)
+        self._feed(b"\r\n".join([*lines, b"", rest]))
+
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
@@ -220,6 +246,8 @@ class BoundedProtocol(_Base):  # type: ignore[misc] # uvicorn is optional, and s
 
     def on_headers_complete(self) -> None:
         """Its route is called; it reads the body as it comes."""
+        if self.parser.should_upgrade():
+            return  # and is parsed again
         super().on_headers_complete()
         self._stage = _Stage.BODY
         self._unanswered += 1
@@ -243,6 +271,8 @@ class BoundedProtocol(_Base):  # type: ignore[misc] # uvicorn is optional, and s
 
     def on_message_complete(self) -> None:
         """All of it is here."""
+        if self.parser.should_upgrade():
+            return
         self._stage = _Stage.NOTHING
         if not self._unanswered:  # answered before all of it was here
             self._release()
@@ -264,11 +294,6 @@ class BoundedProtocol(_Base):  # type: ignore[misc] # uvicorn is optional, and s
                 self.cycle.keep_alive = False
         else:
             self.transport.close()
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not ours
-        """Called for what the parser refuses."""
-        if not self._deaf:
-            self._refuse(_MALFORMED.status, _MALFORMED.detail)
 
     def _release(self) -> None:
         self.traffic.held_bytes -= self._held_bytes
@@ -340,9 +365,10 @@ def bounded_protocol(traffic: Traffic) -> type[BoundedProtocol]:
         UsageError: uvicorn is not installed.
     """
     try:
+        import httptools
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError as error:
         raise UsageError("edgewright serve", got="no uvicorn with httptools installed",
                          expected="the extra 'serve'",
                          fix="Run: pip install 'edgewright[serve,onnx]'.") from error  # fmt: skip
-    return type("Protocol", (BoundedProtocol, HttpToolsProtocol), {"traffic": traffic})
+    return type("Protocol", (BoundedProtocol, HttpToolsProtocol), {"traffic": traffic, "httptools": httptools})

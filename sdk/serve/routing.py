@@ -99,7 +99,7 @@ class Routing:
 
     def versions(self) -> list[Version]:
         """All challengers."""
-        return [table[name] for table in (self._answering, self._silent) for name in table]
+        return [*self._answering.versions(), *self._silent.versions()]
 
     def submit(self, main: Version, works: Sequence[Work], caller: Caller) -> Version:
         """Queue a request's work with whoever answers this caller.

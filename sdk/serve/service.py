@@ -142,7 +142,7 @@ class Service:
 
     def sample_metrics(self) -> None:
         """Bring the metrics that are states up to date."""
-        versions = [*(self.models[name] for name in self.models), *self.routing.versions()]
+        versions = [*self.models.versions(), *self.routing.versions()]
         if self.monitoring is not None:
             self.monitoring.sample()
         self.metrics.sample(versions, self.ready, self.options.batching.max_queue)

@@ -1,4 +1,4 @@
-"""A Dockerfile as data: its stages with their instructions, as far as this project's files use the language."""
+"""A Dockerfile as data: its stages with their instructions, as far as this project's files need it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ class Instruction:
     @property
     def words(self) -> list[str]:
         """Its text as a shell or, in the exec form, JSON has it."""
-        return [str(word) for word in json.loads(self.text)] if self.text.startswith("[") else shlex.split(self.text)
+        return (
+            [str(word) for word in json.loads(self.text)]
+            if self.text.startswith("[")
+            else shlex.split(self.text)
+        )
 
     @property
     def pairs(self) -> dict[str, str]:

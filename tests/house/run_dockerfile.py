@@ -1,12 +1,12 @@
-"""Executes a Dockerfile's stages in order, without Docker: each in a root of its own, in namespaces of its own.
+"""Executes a Dockerfile's stages in order, without Docker: each in a root and namespaces of its own.
 
 Run as the first process of fresh mount, network and process namespaces (see `test_containers.py`): what it
-mounts and starts is gone when it ends. A stage's root holds this machine's system folders and Python, read-only,
-in place of the base image, an empty rest, and no network but its own loopback. `RUN` goes through
-``/bin/sh -c`` there, as written; `pip` finds the folder of wheels in place of the package index. The last stage
-is then started as a container is: its user, a read-only root, a folder for models and an empty /tmp.
+mounts and starts is gone when it ends. A stage's root holds this machine's system folders and Python,
+read-only, in place of the base image, an empty rest, and no network but its own loopback. `RUN` goes through
+``/bin/sh -c`` there, as written; `pip` finds a folder of wheels in place of the package index. The last
+stage is then started as a container is: its user, a read-only root, a folder for models and an empty /tmp.
 
-    python run_dockerfile.py FILE CONTEXT WHEELS ARTIFACT WORK
+    python run_dockerfile.py FILE CONTEXT WHEELS ARTIFACT PICTURE WORK
 
 prints a JSON object: each step, and how the server fared.
 """
@@ -20,7 +20,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +61,9 @@ class Container:
 
     def popen(self, words: list[str], extra: dict[str, str] | None = None, **options: Any) -> Any:
         """Start a program inside, as the container's user."""
-        return subprocess.Popen(
-            words, env={**self.variables, **(extra or {})}, preexec_fn=self._enter(), text=True, **options
-        )
+        user, group = self.user
+        inside = ["chroot", f"--userspec={user}:{group}", str(self.root), "env", "-C", self.folder, *words]
+        return subprocess.Popen(inside, env={**self.variables, **(extra or {})}, text=True, **options)
 
     def run(self, words: list[str], extra: dict[str, str] | None = None, given: Any = None) -> dict[str, Any]:
         """Run a program inside to its end."""
@@ -72,27 +71,23 @@ class Container:
         process = self.popen(words, extra, stdin=given or subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
         said = process.communicate()[0]
-        return {"code": process.returncode, "said": said[-3000:], "seconds": round(time.monotonic() - begun, 1)}
-
-    def _enter(self) -> Callable[[], None]:
-        user, group = self.user
-
-        def enter() -> None:
-            os.chroot(self.root)
-            os.chdir(self.folder)
-            os.setgroups([])
-            os.setgid(group)
-            os.setuid(user)
-
-        return enter
+        return {
+            "code": process.returncode,
+            "said": said[-3000:],
+            "seconds": round(time.monotonic() - begun, 1),
+        }
 
 
-def execute(stage: Stage, container: Container, context: Path, built: dict[str, Container]) -> list[dict[str, Any]]:
+def execute(
+    stage: Stage, container: Container, context: Path, built: dict[str, Container]
+) -> list[dict[str, Any]]:
     """Every instruction of a stage, in order; stops at the first that fails."""
     steps = []
     for instruction in stage.instructions:
         outcome = _step(instruction, container, context, built)
-        steps.append({"line": instruction.line, "word": instruction.word, "text": instruction.text, **outcome})
+        steps.append(
+            {"line": instruction.line, "word": instruction.word, "text": instruction.text, **outcome}
+        )
         if outcome.get("code"):
             break
     return steps
@@ -117,9 +112,7 @@ def _step(
     return {}
 
 
-def _copy(
-    instruction: Instruction, container: Container, context: Path, built: dict[str, Container]
-) -> None:
+def _copy(instruction: Instruction, container: Container, context: Path, built: dict[str, Container]) -> None:
     words = instruction.words
     source = context
     if words[0].startswith("--from="):
@@ -203,8 +196,9 @@ def _call(*words: str) -> None:
     subprocess.run(words, check=True)
 
 
-def main(file: Path, context: Path, wheels: Path, artifact: Path, picture: Path, work: Path) -> None:
+def main() -> None:
     """All of it."""
+    file, context, wheels, artifact, picture, work = (Path(word) for word in sys.argv[1:])
     _call("ip", "link", "set", "lo", "up")
     built: dict[str, Container] = {}
     report: dict[str, Any] = {"steps": []}
@@ -221,4 +215,4 @@ def main(file: Path, context: Path, wheels: Path, artifact: Path, picture: Path,
 
 
 if __name__ == "__main__":
-    main(*(Path(word) for word in sys.argv[1:]))
+    main()

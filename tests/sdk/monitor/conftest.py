@@ -1,3 +1,5 @@
+"""Fixtures of monitoring."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Whether drift is told from accidents."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""What artifacts remember of the predictions they were proved with."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Statistics against tables, published examples and counting."""
+
 from __future__ import annotations
 
 import itertools
@@ -100,5 +102,5 @@ def test_two_proportions_is_newcombes_example() -> None:
 
 
 def test_wilson_interval_stays_within_shares() -> None:
-    assert wilson(0, 10) == (0.0, pytest.approx(0.2775, abs=TABLE))
+    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=TABLE)
     assert wilson(10, 10)[1] == 1.0
