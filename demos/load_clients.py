@@ -1,7 +1,7 @@
 """Many clients in one thread: sockets that are never waited for one by one, and answers that are checked.
 
-It uses no HTTP library: some ten microseconds of CPU a request, so that on a small machine the load takes little
-from the server that it measures. What it cannot read (a chunked answer, say) counts as failed.
+It uses no HTTP library and takes some ten microseconds of CPU a request, so that on a small machine the load
+takes little from the server that it measures. What it cannot read (a chunked answer, say) counts as failed.
 """
 
 from __future__ import annotations
@@ -115,10 +115,10 @@ class LoadReport:
         """A few lines for people."""
         at = self.to_dict()["latency_ms"]
         lines = [
-            f"{self.right:,} right answers in {self.wall_s:.1f} s: {self.per_s:,.0f}/s from {self.clients} clients",
+            f"{self.right:,} right answers to {self.clients} clients in {self.wall_s:.1f} s: {self.per_s:,.0f}/s",
             f"latency ms: p50 {at['p50']:.1f}  p90 {at['p90']:.1f}  p99 {at['p99']:.1f}  max {at['max']:.1f}",
-            f"wrong {self.wrong}  lost {self.lost}  failed {dict(self.failed)}  refused {dict(self.refused)}  "
-            f"unreachable {self.unreachable}",
+            f"wrong {self.wrong}  lost {self.lost}  failed {dict(self.failed)}  "
+            f"refused {dict(self.refused)}  unreachable {self.unreachable}",
             f"the clients themselves took {self.cpu_share:.0%} of one core",
         ]
         return "\n".join([*lines, *self.examples])

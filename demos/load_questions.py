@@ -15,8 +15,8 @@ from demos.load_clients import Question
 from sdk import Predictor
 
 TOLERANCE = 2e-3
-"""Between a number of an answer and the same in this process: batches of other sizes are summed in another order,
-and results are rounded for JSON."""
+"""Between a number of an answer and the same in this process: batches of other sizes are summed in another
+order, and some results are rounded for JSON."""
 
 
 def questions_for(artifact: Path, model: str, count: int) -> list[Question]:
@@ -69,7 +69,7 @@ def _is(result: dict[str, Any]) -> Callable[[Any], bool]:
 
 
 def _altered(item: bytes, number: int) -> bytes:
-    """A picture with some of its pixels changed, so that it is told from all others; other items as they are."""
+    """A picture with some of its pixels changed, to be told from all others; other items as they are."""
     if not item.startswith(b"\x89PNG"):
         return item
     pixels = np.array(Image.open(io.BytesIO(item)))

@@ -2,11 +2,11 @@
 
     python -m demos.load_test product.onnx --url http://127.0.0.1:8000 --clients 64 --seconds 60
 
-Every client keeps one connection and has one request on its way. What is sent are the artifact's golden samples
-and as many altered pictures or texts as are needed for no two clients to ask the same; what must come back is
-what `Predictor` says of the same item in this process. Every request carries a number of its own that its answer
-must carry too. So an answer that is lost, doubled, or given to another client is seen. The run ends after so many
-seconds or requests, whichever is first, and exits with 1 where anything but an answer or a refusal came back.
+Every client keeps one connection and has one request on its way. What is sent are the artifact's golden
+samples, of pictures so many altered ones that no two clients ask the same; what must come back is what
+`Predictor` says of the same item in this process. Every request carries a number that its answer must carry
+too. So an answer that is lost, doubled, or given to another client is seen. The run ends after so many
+seconds or requests, whichever is first; it exits with 1 where anything but answers and refusals came back.
 """
 
 from __future__ import annotations

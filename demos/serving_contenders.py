@@ -4,17 +4,20 @@ python -m demos.serving_contenders fastapi|fastapi-threads|litserve ARTIFACT POR
 """
 
 import argparse
+import json
+import os
 import sys
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
 HOST = "127.0.0.1"
+TOLD = "EDGEWRIGHT_CONTENDER"
+"""A variable that tells uvicorn's processes what to serve."""
 
 
-def plain_fastapi(artifact: Path, port: int, options: dict[str, Any], *, threads: bool) -> None:
-    """A route that predicts on the one item it is sent, at once; on the event loop, or in FastAPI's threads."""
-    import uvicorn
+def plain_fastapi(artifact: Path, options: dict[str, Any], *, threads: bool) -> Any:
+    """A route that predicts on the one item it is sent: on the event loop, or in FastAPI's threads."""
     from fastapi import FastAPI
     from pydantic import BaseModel
 
@@ -32,7 +35,13 @@ def plain_fastapi(artifact: Path, port: int, options: dict[str, Any], *, threads
         return predictor.predict(b64decode(asked.item)).to_dict()
 
     app.post("/predict")(in_threads if threads else on_the_loop)
-    uvicorn.run(app, host=HOST, port=port, log_level="warning")
+    return app
+
+
+def made() -> Any:
+    """The application, in each of uvicorn's processes."""
+    told = json.loads(os.environ[TOLD])
+    return plain_fastapi(Path(told["artifact"]), told["options"], threads=told["threads"])
 
 
 def main() -> int:
@@ -51,7 +60,14 @@ def main() -> int:
 
         serve(args.artifact, args.port, options, batch=args.batch, workers=args.workers)
     else:
-        plain_fastapi(args.artifact, args.port, options, threads=args.kind == "fastapi-threads")
+        import uvicorn
+
+        threads = args.kind == "fastapi-threads"
+        os.environ[TOLD] = json.dumps(
+            {"artifact": str(args.artifact), "options": options, "threads": threads}
+        )
+        uvicorn.run("demos.serving_contenders:made", factory=True, host=HOST, port=args.port,
+                    log_level="warning", workers=args.workers)  # fmt: skip
     return 0
 
 

@@ -34,8 +34,8 @@ class Tracker:
     """Writes to one MLflow tracking server or database.
 
     Args:
-        where: A URI that MLflow knows (``http://…``, ``sqlite:///…``, ``databricks``), or a folder, which then
-            holds a SQLite file and the artifacts.
+        where: A URI that MLflow knows (``http://…``, ``sqlite:///…``, ``databricks``), or a folder, which
+            then holds a SQLite file and the artifacts.
 
     Raises:
         UsageError: MLflow is not installed, or cannot use `where`.
@@ -45,10 +45,10 @@ class Tracker:
         self._where = where
         self._folder = None if "://" in where or where == "databricks" else Path(where).absolute()
         uri = where
-        if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            uri = f"sqlite:///{self._folder / 'mlflow.db'}"
         with self.told():
+            if self._folder is not None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                uri = f"sqlite:///{self._folder / 'mlflow.db'}"
             self._client = _client(uri)
             self._experiment = self._find_experiment()
 
@@ -104,7 +104,8 @@ class Tracker:
         except UsageError:
             raise
         except Exception as error:
-            if not type(error).__module__.startswith(("mlflow", "sqlalchemy", "requests")):
+            known = type(error).__module__.startswith(("mlflow", "sqlalchemy", "requests"))
+            if not known and not isinstance(error, OSError):
                 raise
             raise UsageError(
                 "Option --tracking",

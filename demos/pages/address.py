@@ -7,6 +7,9 @@ import socket
 from runtimes import UsageError
 from runtimes.errors import first_line
 
+PORTS = 65_536
+"""Port numbers are below this; the system would take a larger one for its remainder."""
+
 
 def listening_socket(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 takes a free one.
@@ -14,10 +17,12 @@ def listening_socket(host: str, port: int) -> socket.socket:
     Raises:
         UsageError: The port is in use or not allowed, or the host is none of this machine's.
     """
+    if not 0 <= port < PORTS:
+        raise _refused(host, port, OSError("no port"))
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
-    except (OSError, OverflowError) as error:
+    except (OSError, UnicodeError) as error:
         raise _refused(host, port, error) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -23,6 +23,7 @@ PROVED = "proved"
 NOT_RUN = "built, not run"
 IMPORTED = "imported, not measured"
 _KEYS = ("version", "spec", "samples", "evidence", "payload_sha256", "reference")
+_LABEL_DIGITS = 12
 _LATER = ("samples", "evidence", "reference")
 
 
@@ -50,6 +51,11 @@ class Manifest:
     payload_sha256: str
     reference: Reference | None = field(default_factory=lambda: None)
     """None by a factory: a plain default would be an attribute of the class, and hide what is read later."""
+
+    @property
+    def label(self) -> str:
+        """What people and servers call this version: the head of its hash."""
+        return self.payload_sha256[:_LABEL_DIGITS] or "unsealed"
 
     def to_bytes(self) -> bytes:
         """Compact JSON, ASCII only, so that it can live inside any of the formats."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sdk.artifact import Artifact, Evidence
+    from sdk.monitor.reference import Reference
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +70,16 @@ def _as_json(artifact: Artifact) -> dict[str, Any]:
         },
         "evidence": to_json(manifest.evidence),
         "golden_samples": len(manifest.samples),
+        "reference": _watched(manifest.reference),
     }
+
+
+def _watched(reference: Reference | None) -> dict[str, Any] | None:
+    """What drift can be told from, without the distributions."""
+    if reference is None:
+        return None
+    features = sorted({*reference.numbers, *reference.words})
+    return {"split": reference.split, "rows": reference.rows, "features": features}
 
 
 def _as_text(artifact: Artifact) -> str:
@@ -86,6 +96,10 @@ def _as_text(artifact: Artifact) -> str:
     rows += [(f"out: {name}", _brief(value)) for name, value in spec.output.described().items()]
     rows.append(("baked", ", ".join(spec.baked) or "nothing: the host does every step"))
     rows += _evidence_rows(evidence)
+    reference = artifact.manifest.reference
+    if reference is not None:
+        watched = len(reference.numbers) + len(reference.words)
+        rows.append(("watched", f"{watched} features of {reference.rows:,} {reference.split} predictions"))
     rows.append(("golden", f"{len(artifact.manifest.samples)} samples; replay them with `edgewright verify`"))
     rows.append(("payload", f"SHA-256 {artifact.manifest.payload_sha256}"))
     return _aligned(rows)

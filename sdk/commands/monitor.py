@@ -83,7 +83,7 @@ def _drift(args: argparse.Namespace) -> int:
             expected="one that `edgewright export` proved",
             fix="Export the checkpoint again.",
         )
-    version = manifest.payload_sha256[:12]
+    version = manifest.label
     tables = open_tables(args.log, create=hook is not None)
     try:
         rows = read_log(tables, args.model, None if args.any_version else version, last=args.window)

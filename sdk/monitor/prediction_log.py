@@ -11,10 +11,12 @@ import logging
 import math
 import threading
 import time
+import uuid
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +25,9 @@ from sdk.kinds import Sample
 from sdk.monitor.log_tables import LogTables, open_tables
 from sdk.monitor.reference import INPUT, OUTPUT
 from sdk.spec import Spec
+
+if TYPE_CHECKING:
+    from sdk.predictor import Predictor
 
 MAIN, AB, SHADOW = "main", "ab", "shadow"
 """Routes: the model itself, a version that answers a share of clients, one whose answers nobody sees."""
@@ -125,6 +130,37 @@ class PredictionLog:
                 self._bytes += size
             self._changed.notify_all()
 
+    def predict(self, predictor: Predictor, items: Sequence[Any], model: str | None = None) -> list[Any]:
+        """Predict and log, for programs that have no server.
+
+        Args:
+            predictor: The artifact.
+            items: As `Predictor.predict` takes them in a list.
+            model: Its name in the log; None: that of its spec.
+
+        Returns:
+            A result per item.
+
+        Raises:
+            InputError: An item cannot be used.
+            EngineError: The engine failed.
+        """
+        spec, request, results = predictor.spec, uuid.uuid4().hex, []
+        version = predictor.manifest.label
+        for start in range(0, len(items), predictor.batch_size):
+            begun = time.perf_counter()
+            arrays, samples = predictor.prepare(items[start : start + predictor.batch_size])
+            found = predictor.finish(predictor.compute(arrays), samples)
+            took_ms = 1000 * (time.perf_counter() - begun)
+            self.add(
+                [
+                    Entry(model or spec.name, version, MAIN, request, start + at, took_ms, spec, *pair, now())
+                    for at, pair in enumerate(zip(samples, found, strict=True))
+                ]
+            )
+            results += found
+        return results
+
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Wait until everything handed over so far was written; False where that took too long."""
         with self._changed:
@@ -200,8 +236,6 @@ def features_of(spec: Spec, sample: Sample, result: Any) -> dict[str, float | st
 
 def sampled(request: str, share: float) -> bool:
     """Whether a request belongs to a share of all; the same in every process."""
-    import zlib
-
     return zlib.crc32(request.encode()) < share * 2**32
 
 

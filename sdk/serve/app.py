@@ -15,6 +15,7 @@ from sdk.serve.auth import Keys
 from sdk.serve.exchanges import ExchangeMiddleware
 from sdk.serve.feedback import feedback_route
 from sdk.serve.gate import KeyCheck
+from sdk.serve.generate_route import Generator
 from sdk.serve.oip import infer
 from sdk.serve.oip import routes as oip_routes
 from sdk.serve.openapi import document
@@ -65,6 +66,7 @@ def build_app(service: Service, keys: Keys | None = None) -> "FastAPI":
     add_refusals(app)
     app.router.routes.extend([
         Route("/v1/models/{name}:predict", predicts, methods=["POST"]),
+        Route("/v1/models/{name}:generate", guarded(service, Generator().generate), methods=["POST"]),
         *oip_routes(service, infers),
         _metrics_route(service),
         feedback_route(service),

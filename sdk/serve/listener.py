@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import time
-from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
 
 from sdk.serve.options import ServeOptions
 from sdk.serve.protocol import BoundedProtocol, Traffic, bounded_protocol
 
+_LOG = logging.getLogger(__name__)
 _HANDSHAKE_S = 10.0
+_ACCEPT_AGAIN_S = 1.0
 _LOOK_S = 0.02
 _SETTLE_S = 0.5
 """How long connections that nobody has asked anything on are kept after the last was accepted."""
@@ -53,7 +55,7 @@ class Listener:
         )
         self._config.load()
         self._protocol = protocol
-        self._server: Any = None
+        self._taken: set[asyncio.Task[None]] = set()
         self._listening: socket.socket | None = None
         self._clock: asyncio.TimerHandle | None = None
 
@@ -69,12 +71,10 @@ class Listener:
 
     async def start(self, bound: socket.socket) -> None:
         """Answer what comes to `bound`, which is closed by `drain`."""
-        loop = asyncio.get_running_loop()
         self._tell_time()
-        self._listening = bound.dup()
-        self._server = await loop.create_server(
-            self._connection, sock=bound, ssl=self._tls, backlog=BACKLOG, **self._handshake
-        )
+        bound.setblocking(False)
+        self._listening = bound
+        asyncio.get_running_loop().add_reader(bound, self._accept)
 
     async def drain(self, grace_s: float, most_s: float) -> int:
         """Stop so that every request that was taken is answered.
@@ -90,7 +90,8 @@ class Listener:
             How many connections had to be closed without an answer.
         """
         self.traffic.draining = True
-        await asyncio.sleep(grace_s)
+        if grace_s:
+            await asyncio.sleep(grace_s)
         await self._stop_listening()
         until = time.monotonic() + most_s
         settled = time.monotonic() + min(_SETTLE_S, most_s)
@@ -104,11 +105,9 @@ class Listener:
 
     def abort(self) -> int:
         """Close every connection at once; returns on how many an answer was due."""
-        if self._server is not None:
-            self._server.close()
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
+        self._stop_accepting()
+        for taken in self._taken:
+            taken.cancel()
         if self._clock is not None:
             self._clock.cancel()
         unanswered = self.unanswered
@@ -121,25 +120,50 @@ class Listener:
     def _connection(self) -> Any:
         return self._protocol(config=self._config, server_state=self._state, app_state={})
 
-    async def _stop_listening(self) -> None:
-        """Accept what the system has accepted for us, and no more."""
-        listening = self._listening
-        if listening is None:
-            return
-        self._server.close()  # of the two descriptors of one socket, this is the loop's
-        listening.setblocking(False)
-        waiting = []
-        with suppress(OSError):  # nothing waits any more
+    def _accept(self) -> None:
+        """Take all connections that wait. The loop's own server forgets some when it is closed."""
+        assert self._listening is not None
+        loop = asyncio.get_running_loop()
+        try:
             while True:
-                waiting.append(listening.accept()[0])
-        listening.close()
-        self._listening = None
-        await asyncio.gather(*map(self._take, waiting), return_exceptions=True)
+                connected = self._listening.accept()[0]
+                taken = loop.create_task(self._take(connected))
+                self._taken.add(taken)
+                taken.add_done_callback(self._taken.discard)
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            pass
+        except OSError as error:  # no descriptors or no memory: those who wait are taken when there are some
+            _LOG.error("not_accepting", extra={"fields": {"reason": error.strerror}})
+            loop.remove_reader(self._listening)
+            loop.call_later(_ACCEPT_AGAIN_S, self._accept_again)
+
+    def _accept_again(self) -> None:
+        if self._listening is not None:
+            asyncio.get_running_loop().add_reader(self._listening, self._accept)
 
     async def _take(self, connected: socket.socket) -> None:
         connected.setblocking(False)
+        # Head and body of an answer are written one after the other: the second is not to wait for the first.
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(self._connection, connected, ssl=self._tls, **self._handshake)
+        try:
+            await loop.connect_accepted_socket(self._connection, connected, ssl=self._tls, **self._handshake)
+        except (OSError, ssl.SSLError):  # whoever it was speaks no TLS, or has gone
+            connected.close()
+
+    async def _stop_listening(self) -> None:
+        """Take what the system has accepted for us, and no more."""
+        if self._listening is not None:
+            self._accept()
+            self._stop_accepting()
+        if self._taken:
+            await asyncio.wait(self._taken)
+
+    def _stop_accepting(self) -> None:
+        if self._listening is not None:
+            asyncio.get_running_loop().remove_reader(self._listening)
+            self._listening.close()
+            self._listening = None
 
     def _tell_time(self) -> None:
         self._state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]

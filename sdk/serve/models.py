@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,8 @@ from typing import Any
 from runtimes import ArtifactError
 from sdk.predictor import Predictor
 from sdk.serve.batching import Batcher, BatchRecord, Deliver
+from sdk.serve.leases import Leases
 from sdk.serve.options import Batching
-
-_VERSION_DIGITS = 12
 
 VersionObserver = Callable[["Version", BatchRecord], None]
 
@@ -30,6 +29,7 @@ class Version:
         predictor: What runs it.
         batcher: Its queue.
         opened_utc: ISO 8601, to the second.
+        leases: Of those who use the predictor past the queue.
     """
 
     model: str
@@ -38,10 +38,12 @@ class Version:
     predictor: Predictor
     batcher: Batcher
     opened_utc: str
+    leases: Leases = field(default_factory=Leases)
 
     def close(self) -> None:
         """Answer what waits, then give the engine's memory back."""
         self.batcher.close()
+        self.leases.close()
         self.predictor.close()
 
 
@@ -116,7 +118,7 @@ class ModelTable:
         except BaseException:
             predictor.close()
             raise
-        label = predictor.manifest.payload_sha256[:_VERSION_DIGITS] or "unsealed"
+        label = predictor.manifest.label
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         version: Version
 

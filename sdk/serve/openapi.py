@@ -8,6 +8,7 @@ from typing import Any
 from sdk import __version__
 from sdk.schemas import COUNT, NUMBER, TEXT, Schema, listed, or_null, record
 from sdk.serve.feedback import FEEDBACK_SCHEMA
+from sdk.serve.generate_route import EVENTS_TYPE, GENERATE_SCHEMA
 from sdk.serve.models import Version
 from sdk.serve.oip_request import BYTES, DATATYPES
 from sdk.serve.options import ServeOptions
@@ -73,6 +74,16 @@ def _model_paths(version: Version, options: ServeOptions) -> dict[str, Any]:
     tensors = record({"name": TEXT, "datatype": TEXT, "shape": listed({"type": "integer"})})
     metadata = record({"name": TEXT, "versions": listed(TEXT), "platform": TEXT,
                        "inputs": listed(tensors), "outputs": listed(tensors)})  # fmt: skip
+    text = record(
+        {"model": {"const": name}, "version": TEXT, "result": spec.output.json_schema(), "id": TEXT}
+    )
+    written = {
+        JSON_TYPE: {"schema": {**text, "required": ["model", "version", "result"]}},
+        EVENTS_TYPE: {"schema": TEXT},
+    }
+    generate = {
+        f"{first}:generate": _post(f"Text of {name}", {JSON_TYPE: {"schema": GENERATE_SCHEMA}}, written)
+    }
     feedback = {JSON_TYPE: {"schema": FEEDBACK_SCHEMA}}
     return {
         first: _get("Version, contract and proof of a model", _ANYTHING),
@@ -82,6 +93,7 @@ def _model_paths(version: Version, options: ServeOptions) -> dict[str, Any]:
         f"{first}:feedback": _post(
             "What was true of answers", feedback, {JSON_TYPE: {"schema": record({"recorded": COUNT})}}
         ),
+        **({f"{first}:generate": _generate(version)} if spec.output.writes else {}),
         second: _get("A model, for clients of the Open Inference Protocol", metadata),
         f"{second}/ready": _get("Whether it answers", record({"name": TEXT, "ready": {"const": True}})),
         f"{second}/infer": _post(
@@ -90,6 +102,16 @@ def _model_paths(version: Version, options: ServeOptions) -> dict[str, Any]:
             {JSON_TYPE: {"schema": _infer_answer()}, "application/octet-stream": {"schema": _FILE}},
         ),
     }
+
+
+def _generate(version: Version) -> dict[str, Any]:
+    result = version.predictor.spec.output.json_schema()
+    text = record({"model": {"const": version.model}, "version": TEXT, "result": result, "id": TEXT})
+    written = {
+        JSON_TYPE: {"schema": {**text, "required": ["model", "version", "result"]}},
+        EVENTS_TYPE: {"schema": TEXT},
+    }
+    return _post(f"Text of {version.model}", {JSON_TYPE: {"schema": GENERATE_SCHEMA}}, written)
 
 
 def _bodies(version: Version, options: ServeOptions) -> dict[str, Any]:

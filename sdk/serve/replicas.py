@@ -207,6 +207,8 @@ class _Supervisor:
             said = None
         if said == _READY:
             replica.ready = True
+            if replica.due_s:
+                _LOG.info("replica_ready", extra={"fields": {"replica": replica.number}})
             return
         replica.told.close()
         replica.told = None

@@ -34,13 +34,16 @@ PYTHON = Path(sys.base_prefix)
 BASE = {"PATH": f"{PYTHON}/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8", "HOME": "/root"}
 INDEX = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": WHEELS, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 ASK = """
-import http.client, sys
+import http.client, sys, time
 def ask(method, path, body=None, type_=None):
     connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=10)
     connection.request(method, path, body, {"Content-Type": type_} if type_ else {})
     answer = connection.getresponse()
     return answer.status, answer.read().decode()
 print(ask("POST", "/v1/models/model:predict", sys.stdin.buffer.read(), "image/png"))
+until, ready = time.monotonic() + 20, f"edgewright_ready_replicas {sys.argv[1]}.0"
+while ready not in ask("GET", "/metrics")[1].splitlines() and time.monotonic() < until:
+    time.sleep(0.1)
 status, text = ask("GET", "/metrics")
 print(status, [line for line in text.splitlines() if line.startswith("edgewright_ready_replicas")])
 """
@@ -51,7 +54,7 @@ class Container:
 
     def __init__(self, root: Path, wheels: Path) -> None:
         self.root, self.folder, self.user = root, "/", (0, 0)
-        self.variables = dict(BASE)
+        self.variables, self.arguments = dict(BASE), dict[str, str]()
         root.mkdir()
         _furnish(root, wheels)
 
@@ -97,9 +100,11 @@ def _step(
     instruction: Instruction, container: Container, context: Path, built: dict[str, Container]
 ) -> dict[str, Any]:
     if instruction.word == "RUN":
-        return container.run(["/bin/sh", "-c", instruction.text], INDEX)
+        return container.run(["/bin/sh", "-c", instruction.text], {**INDEX, **container.arguments})
     if instruction.word == "COPY":
         _copy(instruction, container, context, built)
+    elif instruction.word == "ARG":
+        container.arguments.update(instruction.pairs)
     elif instruction.word == "ENV":
         values = {name: expand(value, container.variables) for name, value in instruction.pairs.items()}
         container.variables.update(values)
@@ -159,36 +164,45 @@ def _mount(origin: Path, place: Path, how: str) -> None:
         _call("mount", "-o", "remount,bind,ro", str(place))
 
 
-def serve(stage: Stage, container: Container, artifact: Path, picture: Path) -> dict[str, Any]:
-    """Start the last stage as a container is started, ask its health and a prediction, and end it."""
+def seal(container: Container, artifact: Path) -> None:
+    """Mount the model, make the root read-only, and /tmp an empty place in memory."""
     shutil.copy(artifact, container.at("/models/model.onnx"))
     container.at("/models/model.onnx").chmod(0o644)
     _mount(container.root, container.root, "rec")
     _call("mount", "-o", "remount,bind,ro", str(container.root))
     _call("mount", "-t", "tmpfs", "tmpfs", str(container.at("/tmp")))
-    health = stage.last("HEALTHCHECK").text.partition("CMD ")[2]
-    words = stage.last("ENTRYPOINT").words + stage.last("CMD").words
-    log = (container.root.parent / "server.log").open("w+")
-    server = container.popen(words, stdout=log, stderr=log)
+
+
+def serve(stage: Stage, container: Container, replicas: int, picture: Path) -> dict[str, Any]:
+    """Start the last stage as a container is started, ask its health and a prediction, and end it."""
+    health = json.loads(stage.last("HEALTHCHECK").text.partition("CMD ")[2])
+    words = [*stage.last("ENTRYPOINT").words, *stage.last("CMD").words]
+    if replicas > 1:
+        words += ["--replicas", str(replicas)]
+    log = container.root.parent / f"server{replicas}.log"
+    with log.open("w") as written:
+        server = container.popen(words, stdout=written, stderr=written)
     found: dict[str, Any] = {"command": words, "user": container.user}
     try:
         begun = time.monotonic()
         while True:
-            found["health"] = container.run(json.loads(health))
+            found["health"] = container.run(health)
             found["ready_s"] = round(time.monotonic() - begun, 2)
-            if not found["health"]["code"] or server.poll() is not None or found["ready_s"] > START_SECONDS:
+            if not found["health"]["code"] and "serving" in log.read_text("utf-8"):
+                break
+            if server.poll() is not None or found["ready_s"] > START_SECONDS:
                 break
             time.sleep(0.1)
         with picture.open("rb") as given:
-            found["answers"] = container.run(["python", "-c", ASK], given=given)
+            found["answers"] = container.run(["python", "-c", ASK, str(replicas)], given=given)
         found["writes"] = container.run(["/bin/sh", "-c", "echo x > /models/x || echo x > /opt/x"])
         server.send_signal(getattr(signal, stage.last("STOPSIGNAL").text))
         found["ended"] = server.wait(END_SECONDS)
-        found["health_behind"] = container.run(json.loads(health))["code"]
+        found["health_behind"] = container.run(health)["code"]
+        found["left_in_tmp"] = [path.name for path in container.at("/tmp").iterdir()]
     finally:
         server.kill()
-        log.seek(0)
-        found["log"] = log.read()[-3000:]
+        found["log"] = log.read_text("utf-8")[-3000:]
     return found
 
 
@@ -210,7 +224,9 @@ def main() -> None:
         if report["steps"][-1].get("code"):
             break
     else:
-        report["served"] = serve(stages[-1], container, artifact, picture)
+        seal(container, artifact)
+        report["served"] = serve(stages[-1], container, 1, picture)
+        report["replicated"] = serve(stages[-1], container, 2, picture)
     json.dump(report, sys.stdout)
 
 

@@ -106,25 +106,32 @@ def test_every_step_of_the_x86_image_succeeds(report: dict[str, Any], containers
 
 
 @pytest.mark.slow
-def test_the_x86_container_answers_as_its_user_on_a_read_only_root(report: dict[str, Any]) -> None:
-    served = report["served"]
+@pytest.mark.parametrize(("start", "replicas"), [("served", 1), ("replicated", 2)])
+def test_the_x86_container_answers_as_its_user_on_a_read_only_root(
+    report: dict[str, Any], start: str, replicas: int
+) -> None:
+    served = report[start]
 
     assert served["user"] == [10001, 10001]
     assert served["health"]["code"] == 0, served
     assert served["ready_s"] < READY_SECONDS
     assert '"label":"bright"' in served["answers"]["said"]
-    assert "edgewright_ready_replicas 1.0" in served["answers"]["said"]
+    assert f"edgewright_ready_replicas {replicas}.0" in served["answers"]["said"]
     assert served["writes"]["code"] != 0
     assert "Read-only file system" in served["writes"]["said"]
 
 
 @pytest.mark.slow
-def test_the_x86_container_ends_cleanly_and_says_nothing_alarming(report: dict[str, Any]) -> None:
-    served = report["served"]
+@pytest.mark.parametrize(("start", "said"), [("served", ""), ("replicated", " in 2 processes")])
+def test_the_x86_container_ends_cleanly_and_says_nothing_alarming(
+    report: dict[str, Any], start: str, said: str
+) -> None:
+    served = report[start]
 
     assert served["ended"] == 0, served["log"]
     assert served["health_behind"] == 1
-    assert served["log"].splitlines() == ["edgewright: serving model on http://0.0.0.0:8000"]
+    assert served["left_in_tmp"] == []
+    assert served["log"].splitlines() == [f"edgewright: serving model on http://0.0.0.0:8000{said}"]
 
 
 @pytest.mark.slow
@@ -276,13 +283,24 @@ def test_alerts_ask_for_metrics_that_exist_and_say_what_to_do(containers: Path) 
         assert rule["annotations"]["summary"].endswith(".") and rule["annotations"]["action"].endswith(".")
 
 
-def test_promtool_accepts_configuration_and_alerts(containers: Path) -> None:
+def test_every_alert_is_tried_out(containers: Path) -> None:
+    rules = _read(containers / "alerts.yml")["groups"][0]["rules"]
+    tried = (containers / "alerts_test.yml").read_text(encoding="utf-8")
+
+    for rule in rules:
+        assert f'alertname="{rule["alert"]}"' in tried
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")],
+    ids=["configuration", "alerts"],
+)
+def test_promtool_accepts(containers: Path, words: tuple[str, ...]) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("no promtool, which comes with Prometheus")
-    done = subprocess.run(
-        [promtool, "check", "config", str(containers / "prometheus.yml")], capture_output=True, text=True
-    )
+    done = subprocess.run([promtool, *words], cwd=containers, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -23,6 +23,7 @@ from sdk.monitor.prediction_log import (
     read_log,
     sampled,
 )
+from sdk.predictor import Predictor
 from tests.sdk.monitor.watched import entries_of, logged, pictures
 
 
@@ -118,6 +119,19 @@ def test_log_that_fails_goes_on(
     log.add(entries[:3])
     assert log.flush()
     assert (log.rows, log.failed) == (3, 4)
+
+
+def test_program_without_a_server_writes_the_same(watched_artifact: Path, log: PredictionLog) -> None:
+    with Predictor(watched_artifact, batch_size=4) as predictor:
+        results = log.predict(predictor, list(pictures()[:10]), "shop")
+        again = predictor.predict(list(pictures()[:10]))
+        version = predictor.manifest.label
+    assert log.flush()
+    rows = read_log(log.tables, "shop", version)
+    assert results == again
+    assert [row.item for row in rows] == list(range(10))
+    assert len({row.request for row in rows}) == 1
+    assert [row.features["output.label"] for row in rows] == [result.label for result in results]
 
 
 def test_closed_log_takes_nothing(entries: list[Entry], tmp_path: Path) -> None:

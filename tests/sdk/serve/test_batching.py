@@ -29,7 +29,7 @@ PATIENCE_S = 10.0
 
 
 class FakeInput:
-    """Takes whole numbers below 100; those that differ in sign share no batch."""
+    """Takes numbers; those that differ in sign share no batch."""
 
     def load(self, item: Any) -> Sample:
         if item == "bad":
@@ -84,8 +84,10 @@ class Result:
 class Bench:
     """A batcher and what came out of it."""
 
-    def __init__(self, *, max_batch: int | None = None, observers: Sequence[Any] = (), **options: Any) -> None:
-        self.predictor = FakePredictor(max_batch)
+    def __init__(
+        self, *, artifact_max: int | None = None, observers: Sequence[Any] = (), **options: Any
+    ) -> None:
+        self.predictor = FakePredictor(artifact_max)
         self.outcomes: dict[Work, Any] = {}
         self._some = threading.Condition()
         self.batcher = Batcher(self.predictor, Batching(**options), self._take, observers)  # type: ignore[arg-type]
@@ -145,21 +147,15 @@ def test_batcher_puts_what_came_meanwhile_into_one_call(bench: Callable[..., Ben
 
 
 @pytest.mark.parametrize(
-    "bounds", [pytest.param({"max_batch": 2}, id="artifact"), pytest.param({}, id="option")]
+    "bounds", [pytest.param({"artifact_max": 2}, id="artifact"), pytest.param({"max_batch": 2}, id="option")]
 )
 def test_batcher_keeps_to_the_smallest_bound(bench: Callable[..., Bench], bounds: dict[str, int]) -> None:
-    one = bench(**bounds) if bounds else bench_of_two(bench)
+    one = bench(**bounds)
     first = one.held(0)
     rest = one.submit(1, 2, 3, 4, 5)
     one.predictor.open.set()
     assert one.results([first, *rest]) == [0, 2, 4, 6, 8, 10]
     assert one.predictor.calls[1:] == [[1, 2], [3, 4], [5]]
-
-
-def bench_of_two(bench: Callable[..., Bench]) -> Bench:
-    one = bench()
-    one.batcher._max_rows = min(one.batcher._max_rows, Batching(max_batch=2).max_batch)
-    return one
 
 
 @pytest.mark.parametrize(
@@ -206,14 +202,14 @@ def test_batcher_runs_rows_of_raw_arrays_and_gives_each_its_own(bench: Callable[
 def test_batcher_refuses_all_of_a_request_that_does_not_fit(bench: Callable[..., Bench]) -> None:
     one = bench(max_queue=32)
     first = one.held()
-    fit = one.submit(*range(30))
+    fit = one.submit(*range(20, 50))
     with pytest.raises(QueueFullError) as caught:
         one.submit(1, 2, 3)
     assert caught.value.retry_after_s > 0
     assert one.batcher.waiting == 30
     fit += one.submit(1, 2)
     one.predictor.open.set()
-    assert one.results([first, *fit]) == [0, *(2 * number for number in range(30)), 2, 4]
+    assert one.results([first, *fit]) == [0, *(2 * number for number in range(20, 50)), 2, 4]
 
 
 def test_batcher_does_not_compute_what_nobody_waits_for(bench: Callable[..., Bench]) -> None:
@@ -227,8 +223,7 @@ def test_batcher_does_not_compute_what_nobody_waits_for(bench: Callable[..., Ben
 
 
 def test_batcher_waits_for_a_batch_no_longer_than_it_is_told(bench: Callable[..., Bench]) -> None:
-    one = bench(max_wait_ms=10_000, max_batch=None)
-    one.batcher._max_rows = 3
+    one = bench(max_wait_ms=10_000, max_batch=3)
     works = one.submit(1) + one.submit(2)
     assert not one.predictor.calls
     works += one.submit(3)
