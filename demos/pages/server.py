@@ -51,7 +51,7 @@ def serve(app: gr.Blocks, listener: socket.socket, ready: Callable[[], None]) ->
         css=style(),
     )
     server = Announcing(
-        uvicorn.Config(mounted, log_level="error", timeout_graceful_shutdown=_PATIENCE_S, lifespan="on")
+        uvicorn.Config(mounted, log_level="critical", timeout_graceful_shutdown=_PATIENCE_S, lifespan="on")
     )
     before = signal.signal(signal.SIGTERM, _end)
     try:

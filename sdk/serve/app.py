@@ -48,7 +48,7 @@ def build_app(service: Service, keys: Keys | None = None) -> "FastAPI":
         raise UsageError("edgewright serve", got="no fastapi installed", expected="the extra 'serve'",
                          fix="Run: pip install 'edgewright[serve,onnx]'.") from error  # fmt: skip
 
-    app = FastAPI(title="Edgewright", version=__version__)
+    app = FastAPI(title="Edgewright", version=__version__, redirect_slashes=False)
     app.state.service = service
 
     predicts, infers = guarded(service, predict), guarded(service, infer)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
+import sys
 import time
 from email.utils import formatdate
 from typing import Any
@@ -56,6 +57,7 @@ class Listener:
         self._config.load()
         self._protocol = protocol
         self._taken: set[asyncio.Task[None]] = set()
+        self._most_at_once = 1 if options.replicas > 1 else BACKLOG
         self._listening: socket.socket | None = None
         self._clock: asyncio.TimerHandle | None = None
 
@@ -74,7 +76,7 @@ class Listener:
         self._tell_time()
         bound.setblocking(False)
         self._listening = bound
-        asyncio.get_running_loop().add_reader(bound, self._accept)
+        asyncio.get_running_loop().add_reader(bound, self._accept_some)
 
     async def drain(self, grace_s: float, most_s: float) -> int:
         """Stop so that every request that was taken is answered.
@@ -120,12 +122,16 @@ class Listener:
     def _connection(self) -> Any:
         return self._protocol(config=self._config, server_state=self._state, app_state={})
 
-    def _accept(self) -> None:
-        """Take all connections that wait. The loop's own server forgets some when it is closed."""
+    def _accept_some(self) -> None:
+        """One at a time where there are other replicas: whoever has less to do is back here first."""
+        self._accept(self._most_at_once)
+
+    def _accept(self, most: int = sys.maxsize) -> None:
+        """Take connections that wait. The loop's own server forgets some when it is closed."""
         assert self._listening is not None
         loop = asyncio.get_running_loop()
         try:
-            while True:
+            for _ in range(most):
                 connected = self._listening.accept()[0]
                 taken = loop.create_task(self._take(connected))
                 self._taken.add(taken)
@@ -139,7 +145,7 @@ class Listener:
 
     def _accept_again(self) -> None:
         if self._listening is not None:
-            asyncio.get_running_loop().add_reader(self._listening, self._accept)
+            asyncio.get_running_loop().add_reader(self._listening, self._accept_some)
 
     async def _take(self, connected: socket.socket) -> None:
         connected.setblocking(False)

@@ -74,16 +74,6 @@ def _model_paths(version: Version, options: ServeOptions) -> dict[str, Any]:
     tensors = record({"name": TEXT, "datatype": TEXT, "shape": listed({"type": "integer"})})
     metadata = record({"name": TEXT, "versions": listed(TEXT), "platform": TEXT,
                        "inputs": listed(tensors), "outputs": listed(tensors)})  # fmt: skip
-    text = record(
-        {"model": {"const": name}, "version": TEXT, "result": spec.output.json_schema(), "id": TEXT}
-    )
-    written = {
-        JSON_TYPE: {"schema": {**text, "required": ["model", "version", "result"]}},
-        EVENTS_TYPE: {"schema": TEXT},
-    }
-    generate = {
-        f"{first}:generate": _post(f"Text of {name}", {JSON_TYPE: {"schema": GENERATE_SCHEMA}}, written)
-    }
     feedback = {JSON_TYPE: {"schema": FEEDBACK_SCHEMA}}
     return {
         first: _get("Version, contract and proof of a model", _ANYTHING),

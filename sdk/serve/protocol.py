@@ -202,6 +202,8 @@ class BoundedProtocol(_Base):  # type: ignore[misc] # uvicorn is optional, and s
             return
         self._unset_keepalive_if_required()
         self._feed(data)
+        if self._deaf:
+            return
         if self._stage is _Stage.NOTHING:
             if self._clock is not None:
                 self._clock.cancel()
@@ -211,7 +213,8 @@ class BoundedProtocol(_Base):  # type: ignore[misc] # uvicorn is optional, and s
             self._head_bytes += len(data)
             if self._head_bytes > self.traffic.bounds.header_bytes:
                 self._refuse(431, f"Headers: got {self._head_bytes:,} bytes and more. Send fewer.")
-        if self._clock is None and not self._deaf:
+                return
+        if self._clock is None:
             self._since_s = self.loop.time()
             self._clock = self.loop.call_at(self._due_s(), self._look_at_clock)
 

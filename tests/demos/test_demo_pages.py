@@ -47,9 +47,7 @@ def test_card_tells_contract_and_proof(visitor: Visitor) -> None:
 def test_unreadable_picture_is_answered_in_one_line(visitor: Visitor, tmp_path: Path) -> None:
     visitor.open_tab("light")
     (tmp_path / "broken.png").write_bytes(b"no picture at all")
-    with visitor.page.expect_file_chooser() as chooser:
-        visitor.page.locator("button[aria-label*='pload']:visible").first.click()
-    chooser.value.set_files(tmp_path / "broken.png")
+    visitor.upload(tmp_path / "broken.png")
     assert "broken.png': got 17 bytes that are no image" in visitor.said("that are no image")
     visitor.page.locator(".toast-close").first.click()
     visitor.click_example(0)  # and the page goes on answering
@@ -74,9 +72,7 @@ def test_detector_watches_films(visitor: Visitor, tmp_path: Path) -> None:
     film = _film(tmp_path / "film.mp4", frames=6)
     visitor.open_tab("lamps")
     visitor.page.locator("[role=tab]:visible", has_text="Film").click()
-    visitor.page.locator("input[type=file][accept*=video]").locator("visible=true").or_(
-        visitor.page.locator(".tabitem:visible input[type=file][accept*=video]")
-    ).last.set_input_files(film)
+    visitor.upload(film)
     visitor.page.locator("video:visible").first.wait_for()
     visitor.page.get_by_role("button", name="Annotate every frame").locator("visible=true").click()
     assert visitor.said("all of it, drawing and all").startswith("6 frames")

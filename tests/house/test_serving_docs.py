@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -24,9 +29,9 @@ PAGES = ("serving.md", "containers.md", "metrics.md")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 OF_OTHERS = {
     "--rm", "--read-only", "--tmpfs", "--cap-drop", "--runtime", "--build", "--build-arg", "--health-cmd",
-    "--stop-timeout", "--data-binary", "--json",
+    "--stop-timeout", "--data-binary", "--json", "--url", "--clients", "--seconds",
 }  # fmt: skip
-"""Of docker and curl."""
+"""Of docker, curl and the load test."""
 
 
 @pytest.fixture(scope="module")
@@ -42,22 +47,36 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _curl_lines(pages: dict[str, str]) -> list[str]:
-    return [line for line in pages["serving.md"].splitlines() if line.startswith("curl ")]
+    """Those about pictures."""
+    lines = [line for line in pages["serving.md"].splitlines() if line.startswith("curl ")]
+    return [line for line in lines if ":generate" not in line]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the page's `sample.png` is."""
+    folder = tmp_path_factory.mktemp("page")
+    Image.fromarray(np.full((28, 28), 250, np.uint8)).save(folder / "sample.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(light_artifact: Path) -> Iterator[str]:
+    with served({"product": light_artifact}) as address:
+        yield address
 
 
 def test_curl_lines_of_the_page_get_what_it_promises(
-    pages: dict[str, str], light_artifact: Path, tmp_path: Path
+    pages: dict[str, str], address: str, folder: Path
 ) -> None:
     if not shutil.which("curl"):
         pytest.skip("no curl")
-    Image.fromarray(np.full((28, 28), 250, np.uint8)).save(tmp_path / "sample.png")
     answers = []
-    with served({"product": light_artifact}) as address:
-        for line in _curl_lines(pages):
-            command = line.replace(HERE, address).replace("curl ", "curl --silent --show-error --fail ", 1)
-            done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
-            assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-            answers.append(json.loads(done.stdout))
+    for line in _curl_lines(pages):
+        command = line.replace(HERE, address).replace("curl ", "curl --silent --show-error --fail ", 1)
+        done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        answers.append(json.loads(done.stdout))
 
     raw, form, array, model, ready = answers
     shown = json.loads(re.findall(r"```json\n(.*?)```", pages["serving.md"], re.DOTALL)[0])
@@ -66,6 +85,25 @@ def test_curl_lines_of_the_page_get_what_it_promises(
     assert {result["label"] for answer in (raw, form, array) for result in answer["results"]} == {"bright"}
     assert model["name"] == "product"
     assert ready == {"status": "ready"}
+
+
+@pytest.mark.parametrize("package", ["sdk.client", "tritonclient.http"])
+def test_programs_of_the_page_print_the_answer(
+    pages: dict[str, str], address: str, folder: Path, root: Path, package: str
+) -> None:
+    if find_spec(package.partition(".")[0]) is None:
+        pytest.skip(f"no {package}")
+    blocks = re.findall(r"```text\n(.*?)```", pages["serving.md"], re.DOTALL)
+    program = next(block for block in blocks if f"from {package} import" in block)
+    program = program.replace(HERE, address).replace(urlsplit(HERE).netloc, urlsplit(address).netloc)
+    variables = {**os.environ, "PYTHONPATH": str(root)}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=variables, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "bright" in done.stdout
 
 
 def test_options_that_the_pages_name_exist(pages: dict[str, str], parser: argparse.ArgumentParser) -> None:

@@ -45,8 +45,11 @@ class Line:
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
 
-    def reply(self) -> Reply:
+    def reply(self, *, headers_only: bool = False) -> Reply:
         """The next answer.
+
+        Args:
+            headers_only: It was asked for with HEAD.
 
         Raises:
             EOFError: There is none: the connection is closed.
@@ -58,7 +61,13 @@ class Line:
         while (line := self._file.readline().strip()) != b"":
             name, _, value = line.decode().partition(":")
             headers[name.lower()] = value.strip()
-        return Reply(int(first.split()[1]), headers, self._file.read(int(headers["content-length"])))
+        status = int(first.split()[1])
+        if status == 100:
+            return self.reply(headers_only=headers_only)
+        if headers_only and headers.get("connection") == "close":  # what is no request may get a body
+            return Reply(status, headers, self._file.read())
+        length = 0 if headers_only or status == 204 else int(headers["content-length"])
+        return Reply(status, headers, self._file.read(length))
 
     def closed(self) -> bool:
         """Wait for the end; whether nothing came before it."""
