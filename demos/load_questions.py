@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from demos.load_clients import Question
+from runtimes import UsageError
 from sdk import Predictor
 
 TOLERANCE = 2e-3
@@ -34,9 +35,16 @@ def questions_for(artifact: Path, model: str, count: int) -> list[Question]:
 
 
 def answered_items(artifact: Path, count: int) -> tuple[list[bytes], list[dict[str, Any]]]:
-    """Encoded items, and for each what `Predictor` says of it as plain values."""
+    """Encoded items, and for each what `Predictor` says of it as plain values.
+
+    Raises:
+        UsageError: The artifact has no golden samples.
+    """
     with Predictor(artifact) as predictor:
         golden = [sample.item() for sample in predictor.manifest.samples]
+        if not golden:
+            raise UsageError("Artifact", got=f"{artifact.name!r} without golden samples",
+                             expected="some to ask about", fix="Export it with --data.")  # fmt: skip
         items = [_altered(golden[number % len(golden)], number) for number in range(count)]
         results = [predictor.predict(item).to_dict() for item in items]
     return items, results

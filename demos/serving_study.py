@@ -234,15 +234,19 @@ def _offline(artifact: Path, seconds: float) -> float:
 
 
 def offline_rate(artifact: Path, seconds: float) -> float:
-    """Items per second of full batches in this process, on all cores."""
+    """Items per second in this process, on all cores: of three sizes of batches the best."""
     with Predictor(artifact) as predictor:
-        batch = [predictor.manifest.samples[0].item()] * predictor.batch_size
+        item = predictor.manifest.samples[0].item()
+        return max(_rate(predictor, [item] * batch, seconds / 3) for batch in (1, 8, 32))
+
+
+def _rate(predictor: Predictor, batch: list[Any], seconds: float) -> float:
+    predictor.predict(batch)
+    count, begun = 0, time.perf_counter()
+    while (passed := time.perf_counter() - begun) < seconds:
         predictor.predict(batch)
-        count, begun = 0, time.perf_counter()
-        while (passed := time.perf_counter() - begun) < seconds:
-            predictor.predict(batch)
-            count += len(batch)
-        return count / passed
+        count += len(batch)
+    return count / passed
 
 
 def _said_ready(setting: Setting, said: IO[bytes]) -> bool:

@@ -48,7 +48,7 @@ def build(subject: Subject, folder: Path) -> None:
         ended = f"{result.tokens} tokens, ended by {result.finish_reason} · {words}"
         return said, ended, _weighed(result), result.plot() if result.attention else None
 
-    events = [field.component.change, chosen.change, beams.release]
+    events = [field.component.change, chosen.change, beams.change]
     live(events, answer, [chosen, field.component, beams], [text, took, others, looked])
 
 

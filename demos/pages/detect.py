@@ -41,7 +41,7 @@ def build(subject: Subject, folder: Path) -> None:
         shown = at_least(result, score)
         return shown.plot(), f"{shown.summary()} · {words}", _listed(shown)
 
-    events = [field.component.change, chosen.change, least.release]
+    events = [field.component.change, chosen.change, least.change]
     live(events, answer, [chosen, field.component, least], [boxes, took, found])
 
 

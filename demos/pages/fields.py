@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from demos.pages.handling import answered
 from demos.pages.picture_field import PictureField
 from demos.pages.subject import Subject
 from runtimes import Dim, TensorInfo
@@ -94,8 +95,6 @@ def picture_field(
 
 
 def _as_picture(kind: InputKind) -> Callable[[Any], Any]:
-    from demos.pages.handling import answered
-
     def handler(path: str) -> str:
         shown = Path(path).with_suffix(".png")
         shown.write_bytes(kind.encode(kind.load(Path(path)).source))

@@ -30,7 +30,7 @@ def live(events: Sequence[Any], handler: Callable[..., Any], inputs: list[Any], 
     """Answer at each of `events`; of many in a row, to the last.
 
     Args:
-        events: Such as ``[field.change, slider.release]``.
+        events: Such as ``[field.change, slider.change]``.
         handler: Takes the values of `inputs`, gives those of `outputs`.
         inputs: Components.
         outputs: Components.

@@ -55,7 +55,7 @@ def build(subject: Subject, folder: Path) -> None:
         ), f"{len(made)} pictures of {made[0].summary()} · {words}"
 
     another.click(lambda: secrets.randbelow(STRIDE), None, field.component, api_visibility="private")
-    events = [field.component.change, chosen.change, count.release, limit.release]
+    events = [field.component.change, chosen.change, count.change, limit.change]
     live(events, answer, [chosen, field.component, count, limit], [pictures, took])
 
 

@@ -55,7 +55,7 @@ def build(subject: Subject, folder: Path) -> None:
         result, words = timed(opened, lambda: opened.predictor.predict(item))
         return mixed(result, share).image, f"{result.summary()} · {words}"
 
-    events = [field.component.change, chosen.change, strength.release, size.release]
+    events = [field.component.change, chosen.change, strength.change, size.change]
     live(events, answer, [chosen, field.component, strength, size], [painted, took])
 
 

@@ -9,7 +9,7 @@ from runtimes import EngineMissingError, UsageError
 from runtimes.errors import first_line
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine, Table
+    from sqlalchemy import Engine, MetaData, Table
 
 BUSY_S = 10.0
 """Seconds that one process waits for another one's writing to a SQLite file."""
@@ -95,6 +95,14 @@ def _tables(url: str, *, sqlite: bool) -> LogTables:
         sa.Index("edgewright_predictions_request", "request"),
         sa.Index("edgewright_predictions_at", "at"),
     )
+    feedback, alarms = _other_tables(data)
+    return LogTables(engine, predictions, feedback, alarms)
+
+
+def _other_tables(data: MetaData) -> tuple[Table, Table]:
+    import sqlalchemy as sa
+
+    name = sa.String(200)
     feedback = sa.Table(
         "edgewright_feedback",
         data,
@@ -112,7 +120,7 @@ def _tables(url: str, *, sqlite: bool) -> LogTables:
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("changed_at", sa.Double, nullable=False),
     )
-    return LogTables(engine, predictions, feedback, alarms)
+    return feedback, alarms
 
 
 def _prepare(tables: LogTables, *, create: bool) -> None:

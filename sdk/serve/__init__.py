@@ -1,1 +1,1 @@
-"""Artifacts behind HTTP: micro-batches over a bounded queue, versions that change without a dropped request."""
+"""Artifacts behind HTTP: micro-batches over a bounded queue, versions that change without a lost request."""

@@ -66,4 +66,6 @@ def log_to_stderr() -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("sdk.serve").setLevel(logging.INFO)
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it says at length what clients do wrong
+    logging.captureWarnings(True)
+    for noisy in ("uvicorn.error", "python_multipart", "py.warnings"):  # they say what clients do wrong
+        logging.getLogger(noisy).setLevel(logging.ERROR)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sdk.serve.batching import to_json
 from sdk.serve.problems import PROBLEM_TYPE, ProblemError
-from sdk.serve.requests import JSON_TYPE, media_type, read_body
+from sdk.serve.requests import JSON_TYPE, media_type, parsed, read_body
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -55,10 +54,7 @@ def judgements(body: bytes) -> list[dict[str, Any]]:
     Raises:
         ProblemError: 400 for what is no such JSON, 413 for too many.
     """
-    try:
-        told = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ProblemError(400, "Body: got no JSON, expected an object. Correct it.") from error
+    told = parsed(body)
     if not isinstance(told, dict) or set(told) != {"feedback"} or not isinstance(told["feedback"], list):
         raise _malformed("body")
     if len(told["feedback"]) > MOST:

@@ -7,7 +7,6 @@ Source of the form: the WHATWG's HTML standard, "Server-sent events".
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
 import time
@@ -22,7 +21,7 @@ from sdk.serve.batching import ClosedError, DeadlineError, QueueFullError, to_js
 from sdk.serve.exchanges import ANSWERED_BY
 from sdk.serve.models import Version
 from sdk.serve.problems import ProblemError, problem_of
-from sdk.serve.requests import JSON_TYPE, deadline_of, media_type, read_body
+from sdk.serve.requests import JSON_TYPE, deadline_of, media_type, parsed, read_body
 from sdk.serve.service import Service
 
 if TYPE_CHECKING:
@@ -160,10 +159,7 @@ def _read(body: bytes) -> _Asked:
     Raises:
         ProblemError: 400 for what is none.
     """
-    try:
-        told = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _bad("Body", 'JSON, {"prompt": "…"}') from error
+    told = parsed(body)
     if not isinstance(told, dict) or not isinstance(told.get("prompt"), str):
         raise _bad("Body", '{"prompt": "…"}')
     unknown = sorted(set(told) - {"prompt", *_OPTIONS})

@@ -12,7 +12,8 @@ from email.utils import formatdate
 from typing import Any
 
 from sdk.serve.options import ServeOptions
-from sdk.serve.protocol import BoundedProtocol, Traffic, bounded_protocol
+from sdk.serve.protocol import BoundedProtocol, bounded_protocol
+from sdk.serve.traffic import Traffic
 
 _LOG = logging.getLogger(__name__)
 _HANDSHAKE_S = 10.0

@@ -1,17 +1,14 @@
 """Prometheus metrics of a server: an observer of batches and requests, and what `/metrics` answers.
 
-`prometheus_client` keeps counters and histograms. With several replicas each writes its own into a shared
-folder (`$PROMETHEUS_MULTIPROC_DIR`, see `shared_metrics`), and whichever replica is asked adds them all up.
+`prometheus_client` keeps counters and histograms; of several replicas, see `sdk.serve.shared_metrics`.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +18,13 @@ from sdk.serve.batching import Answer, BatchRecord
 from sdk.serve.exchanges import Exchange
 from sdk.serve.metric_families import COUNTER, FAMILIES, GAUGE, REASONS, Family
 from sdk.serve.models import Version
+from sdk.serve.shared_metrics import SHARED_FOLDER, summed
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from sdk.monitor.drift import DriftReport
 
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Where replicas keep their metrics; `prometheus_client` reads it once, when it is imported."""
 SAMPLED_EVERY_S = 1.0
 """How often `Metrics.sample` is to be called, so that a scrape of one replica finds the state of all."""
 
@@ -174,29 +170,13 @@ class Metrics:
         Returns:
             A body and its media type.
         """
-        from prometheus_client import CollectorRegistry
         from prometheus_client.exposition import choose_encoder
-        from prometheus_client.multiprocess import MultiProcessCollector
 
-        registry = self._registry
-        if SHARED_FOLDER in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)
         encode, type_ = choose_encoder(accepts)
-        return encode(registry), type_
-
-
-@contextmanager
-def shared_metrics() -> Iterator[Mapping[str, str]]:
-    """A folder in which replicas add up their metrics; gives the variables to start them with."""
-    with tempfile.TemporaryDirectory(prefix="edgewright-metrics-") as folder:
-        yield {SHARED_FOLDER: folder}
-
-
-def forget_replica(folder: Path, process_id: int) -> None:
-    """Take the state of a replica that ended out of the sums; what it counted stays in them."""
-    for path in folder.glob(f"gauge_live*_{process_id}.db"):
-        path.unlink(missing_ok=True)
+        if SHARED_FOLDER not in os.environ:
+            return encode(self._registry), type_
+        with summed(Path(os.environ[SHARED_FOLDER])) as registry:
+            return encode(registry), type_
 
 
 def _require_folder(shared: str | None) -> None:

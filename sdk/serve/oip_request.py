@@ -6,7 +6,6 @@ tensor data extension of NVIDIA's Triton server.
 
 from __future__ import annotations
 
-import json
 import math
 from base64 import b64decode
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import numpy as np
 
 from runtimes import Array, TensorInfo
 from sdk.serve.problems import ProblemError
+from sdk.serve.requests import parsed
 
 BYTES = "BYTES"
 """The protocol's type of elements of any length."""
@@ -138,12 +138,7 @@ def read_request(body: bytes, header_length: str | None) -> InferRequest:
         length = int(header_length) if header_length.isdecimal() and len(header_length) < 16 else -1
         if not 0 <= length <= len(body):
             raise _bad("Inference-Header-Content-Length", f"up to {len(body)}, the body's length")
-    try:
-        data = json.loads(body[:length])
-    except (ValueError, RecursionError) as error:
-        raise ProblemError(
-            400, "Body: got what is no JSON, expected an inference request. Correct it."
-        ) from error
+    data = parsed(body[:length])
     request = _object(data, "Request", {"id", "parameters", "inputs", "outputs"})
     asked = _parameters(request, "Request", {"binary_data_output", "timeout"})
     timeout_us, identity = asked.get("timeout"), request.get("id")

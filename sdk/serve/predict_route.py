@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from sdk.serve.batching import Work, to_json
@@ -73,13 +74,19 @@ async def _items(kind: Any, request: Request, options: ServeOptions) -> list[Any
 
 
 async def _items_of_form(request: Request, body: bytes, options: ServeOptions) -> list[Any]:
-    from starlette.exceptions import HTTPException
+    from starlette.formparsers import MultiPartException, MultiPartParser
 
-    request._body = body  # so that the form is parsed from what was read within bounds
+    most = options.max_items
+    parser = MultiPartParser(
+        request.headers, _once(body), max_files=most, max_fields=most, max_part_size=options.max_body_bytes
+    )
+    parser.spool_max_size = options.max_body_bytes  # else larger parts go to a disk that may not be writable
     try:
-        form = await request.form(max_files=options.max_items, max_fields=options.max_items)
-    except HTTPException as error:
-        raise ProblemError(400, f"Form: got one that cannot be read ({error.detail}). Correct it.") from error
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise ProblemError(
+            400, f"Form: got one that cannot be read ({error.message}). Correct it."
+        ) from error
     try:
         items = [
             value.encode() if isinstance(value, str) else await value.read()
@@ -91,3 +98,7 @@ async def _items_of_form(request: Request, body: bytes, options: ServeOptions) -
         raise ProblemError(400, "Form: got no parts, expected one per item. Add a file.")
     require_few(len(items), options.max_items)
     return items
+
+
+async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
+    yield body

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from runtimes import UsageError
-from sdk.serve.options import Connections
 from sdk.serve.problems import PROBLEM_TYPE, TITLES, ProblemError
+from sdk.serve.traffic import REASONS, Traffic
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Base
@@ -32,17 +31,6 @@ _SERVER_FULL = ProblemError(503, "Server: got more connections than it takes. Co
 _MALFORMED = ProblemError(400, "Request: got what is no HTTP/1.1, expected a request. Correct the client.")
 
 
-REASONS = {
-    400: "malformed",
-    408: "slow_request",
-    413: "too_large",
-    429: "bytes_held",
-    431: "headers",
-    503: "connections",
-}
-"""What a metric calls the statuses of requests and connections that no route sees."""
-
-
 class _RefusedError(Exception):
     """Ends the parser's work on what has been refused."""
 
@@ -53,25 +41,6 @@ class _Stage(Enum):
     NOTHING = 0
     HEAD = 1
     BODY = 2
-
-
-@dataclass
-class Traffic:
-    """What all connections of a process share.
-
-    Attributes:
-        max_body_bytes: Largest body of a request.
-        bounds: What clients may take.
-        on_refused: Told why a request or a connection is refused before any route sees it: one of `REASONS`.
-        draining: Answers now tell clients to close their connections.
-        held_bytes: Of bodies that have been received and whose requests are not answered.
-    """
-
-    max_body_bytes: int
-    bounds: Connections
-    on_refused: Callable[[str], None] = lambda _: None
-    draining: bool = field(default=False, init=False)
-    held_bytes: int = field(default=0, init=False)
 
 
 class _Transport:
@@ -106,6 +75,7 @@ class BoundedProtocol(_Base):  # type: ignore[misc] # uvicorn is optional, and s
 
     traffic: Traffic
     httptools: Any
+    parser: Any
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -374,4 +344,5 @@ def bounded_protocol(traffic: Traffic) -> type[BoundedProtocol]:
         raise UsageError("edgewright serve", got="no uvicorn with httptools installed",
                          expected="the extra 'serve'",
                          fix="Run: pip install 'edgewright[serve,onnx]'.") from error  # fmt: skip
-    return type("Protocol", (BoundedProtocol, HttpToolsProtocol), {"traffic": traffic, "httptools": httptools})
+    members = {"traffic": traffic, "httptools": httptools}
+    return type("Protocol", (BoundedProtocol, HttpToolsProtocol), members)

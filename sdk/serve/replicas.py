@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from runtimes import EdgewrightError, EngineError
 from sdk.serve.access_log import log_to_stderr
-from sdk.serve.metrics import Metrics, forget_replica, shared_metrics
+from sdk.serve.metrics import Metrics
 from sdk.serve.options import Named, ServeOptions
 from sdk.serve.server import Orders, address_of, answer, run_loop, say, say_serving
+from sdk.serve.shared_metrics import forget_replica, shared_metrics
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess

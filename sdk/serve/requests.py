@@ -14,6 +14,8 @@ from sdk.serve.options import ServeOptions
 from sdk.serve.problems import ProblemError
 
 JSON_TYPE, FORM_TYPE = "application/json", "multipart/form-data"
+MOST_VALUES = 2_000_000
+"""Of one body of JSON: Python takes up to thirty times the bytes of an empty list to hold it."""
 _WINDOW_BITS = {"gzip": 31, "deflate": zlib.MAX_WBITS}
 """How zlib is told what to unpack."""
 
@@ -68,6 +70,21 @@ def _unpacked(body: bytes, encoding: str, most_bytes: int) -> bytes:
     return unpacked
 
 
+def parsed(body: bytes) -> Any:
+    """What a body says in JSON.
+
+    Raises:
+        ProblemError: 400 for what is none, 413 for more than `MOST_VALUES`.
+    """
+    values = sum(map(body.count, (b",", b"[", b"{")))  # a text's commas count too: those are long texts
+    if values > MOST_VALUES:
+        raise ProblemError(413, f"Body: got {values:,} values, expected at most {MOST_VALUES:,}. Send bytes.")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(400, "Body: got what is no JSON, expected an object. Correct it.") from error
+
+
 def items_of_json(kind: InputKind, body: bytes, most_items: int) -> list[Any]:
     """The items of ``{"items": […]}``.
 
@@ -75,10 +92,7 @@ def items_of_json(kind: InputKind, body: bytes, most_items: int) -> list[Any]:
         ProblemError: 400 for another form, 413 for more than `most_items`.
         InputError: An item is of another form than its kind takes.
     """
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ProblemError(400, "Body: got what is no JSON, expected an object. Correct it.") from error
+    data = parsed(body)
     items = data.get("items") if isinstance(data, dict) else None
     if not isinstance(items, list) or not items or set(data) - {"items"}:
         raise ProblemError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+import subprocess
+import sys
 import threading
 from collections import Counter
 from contextlib import ExitStack
@@ -17,6 +19,8 @@ from tests.sdk.serve.processes import Server, command
 from tests.sdk.serve.sockets import Reply, ask, line_to, picture, post
 
 FEW, MANY = 400, 10_000
+_LONGEST_S = 400.0
+"""Of a run of schemathesis; its own work, not the server's, is what takes long."""
 _GROWTH_BYTES = 64 * 1024**2
 """Of resident memory over thousands of requests that were refused: caches and the allocator's own."""
 _BOUNDS = (
@@ -53,6 +57,31 @@ def test_server_survives_ten_thousand_malformed_requests(light_artifact: Path) -
             thread.join()
         _assert_well(server)
         assert _resident_bytes(server.process.pid) - before < _GROWTH_BYTES
+
+
+_SCHEMATHESIS = """
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "4xx", 503, 504]
+"""
+
+
+@pytest.mark.slow
+def test_answers_are_what_the_description_says(light_artifact: Path, tmp_path: Path) -> None:
+    """Schemathesis reads it, and sends what fits it and what nearly does."""
+    pytest.importorskip("schemathesis", reason="schemathesis is not installed")
+    (tmp_path / "schemathesis.toml").write_text(_SCHEMATHESIS)
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    with command(f"light={light_artifact}", *_BOUNDS) as server:
+        host, port = server.place()
+        words = ["run", f"http://{host}:{port}/openapi.json", "--phases", "coverage,fuzzing", "--seed", "1"]
+        words += ["--max-examples", "60", "--checks", checks, "--suppress-health-check", "all", "--no-color"]
+        words += ["--continue-on-failure"]
+        found = subprocess.run(
+            [sys.executable, "-m", "schemathesis.cli", *words],
+            cwd=tmp_path, capture_output=True, text=True, timeout=_LONGEST_S,
+        )  # fmt: skip
+        assert found.returncode == 0, found.stdout
+        _assert_well(server)
 
 
 def _abuse(place: tuple[str, int], count: int, seed: int) -> Counter[int]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from io import BytesIO
@@ -22,8 +25,9 @@ from sdk.monitor.drift import DriftReport, FeatureDrift, Limits
 from sdk.serve.batching import Answer, BatchRecord, Work
 from sdk.serve.exchanges import Exchange
 from sdk.serve.metric_families import FAMILIES, HISTOGRAM, REASONS
-from sdk.serve.metrics import SHARED_FOLDER, Metrics, forget_replica, shared_metrics
+from sdk.serve.metrics import Metrics
 from sdk.serve.problems import TITLES
+from sdk.serve.shared_metrics import SHARED_FOLDER, forget_replica, shared_metrics, summed
 from tests.served import running
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -34,9 +38,15 @@ from sdk.serve import metric_families as families
 metrics = Metrics()
 metrics.refused("queue_full", "shop")
 metrics.of(families.READY).set(1)
-if sys.argv[1:]:
+metrics.of(families.BATCH_ITEMS, "shop", "aa").observe(4)
+if "drift" in sys.argv:
+    metrics.of(families.DRIFTED, "shop", "aa").set(5)
+if "tell" in sys.argv:
     print(metrics.scraped("")[0].decode())
 """
+ENDED = 40
+SETTLED_S = 10.0
+REFUSED = ("edgewright_rejections_total", {"model": "shop", "reason": "queue_full"})
 
 
 def read(text: str) -> Series:
@@ -86,10 +96,14 @@ def test_scrape_counts_what_was_asked_and_answered(connection: HTTPConnection, p
         ask(connection, "/v1/models/light:predict", body)
     ask(connection, "/v1/models/none")
 
-    after = read(ask(connection, "/metrics")[1])
+    after = before
 
     def more(name: str, **labels: str) -> float:
         return total(after, name, **labels) - total(before, name, **labels)
+
+    until = time.monotonic() + SETTLED_S  # a batch is counted when its answers are out already
+    while more("edgewright_items_total", model="light") < 3 and time.monotonic() < until:
+        after = read(ask(connection, "/metrics")[1])
 
     assert more("edgewright_requests_total", model="light", endpoint="predict", status="200") == 2
     assert more("edgewright_requests_total", model="light", endpoint="predict", status="422") == 1
@@ -235,14 +249,49 @@ def test_replicas_add_up_and_the_dead_only_count(root: Path) -> None:
         first = _replica(root, variables)
         second = _replica(root, variables, "tell")
         forget_replica(folder, first.pid)
+        forget_replica(folder, second.pid)
         third = _replica(root, variables, "tell")
+        files = {path.name for path in folder.glob("*.db") if str(third.pid) not in path.name}
 
     two, three = read(second.said), read(third.said)
     assert total(two, "edgewright_rejections_total", reason="queue_full") == 2
     assert total(two, "edgewright_ready_replicas") == 2
     assert total(three, "edgewright_rejections_total", reason="queue_full") == 3
-    assert total(three, "edgewright_ready_replicas") == 2
+    assert total(three, "edgewright_batch_items_count") == 3
+    assert total(three, "edgewright_batch_items_sum") == 12
+    assert total(three, "edgewright_ready_replicas") == 1
+    assert files == {"counter_ended.db", "histogram_ended.db"}
     assert not folder.exists()
+
+
+def test_scrape_counts_nothing_twice_while_replicas_end(root: Path) -> None:
+    with shared_metrics() as variables:
+        folder = Path(variables[SHARED_FOLDER])
+        model = _replica(root, variables)
+        for number in range(1, ENDED):
+            shutil.copy(folder / f"counter_{model.pid}.db", folder / f"counter_{number}.db")
+        forgetting = threading.Thread(
+            target=lambda: [forget_replica(folder, number) for number in range(1, ENDED)]
+        )
+        found = set()
+        forgetting.start()
+        while forgetting.is_alive():
+            with summed(folder) as registry:
+                found.add(registry.get_sample_value(*REFUSED))
+        forgetting.join()
+        with summed(folder) as registry:
+            found.add(registry.get_sample_value(*REFUSED))
+
+    assert found == {ENDED}
+
+
+def test_newest_drift_outlives_the_replica_that_measured_it(root: Path) -> None:
+    with shared_metrics() as variables:
+        measured = _replica(root, variables, "drift")
+        forget_replica(Path(variables[SHARED_FOLDER]), measured.pid)
+        other = _replica(root, variables, "tell")
+
+    assert total(read(other.said), "edgewright_drifted_features", model="shop") == 5
 
 
 def test_shared_folder_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
