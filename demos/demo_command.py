@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from runtimes import EngineMissingError
@@ -63,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     from demos.pages.subject import open_subjects
 
     with ExitStack() as stack:
+        # As Ctrl-C, so that the temporary folder goes then too.
+        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _interrupt))
         listener = stack.enter_context(listening_socket(args.host, args.port))
         files = [Path(word) for word in args.shown if _is_file(word)]
         options = runtime_options(args)
@@ -74,6 +78,11 @@ def run(args: argparse.Namespace) -> int:
         _prepare_gradio(folder)
         _serve(listener, args.host, subjects, folder)
     return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
 
 
 def _is_file(word: str) -> bool:

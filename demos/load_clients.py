@@ -114,8 +114,9 @@ class LoadReport:
     def summary(self) -> str:
         """A few lines for people."""
         at = self.to_dict()["latency_ms"]
+        rate = f"{self.per_s:,.0f}/s for {self.wall_s:.1f} s"
         lines = [
-            f"{self.right:,} right answers to {self.clients} clients in {self.wall_s:.1f} s: {self.per_s:,.0f}/s",
+            f"{self.right:,} right answers to {self.clients} clients: {rate}",
             f"latency ms: p50 {at['p50']:.1f}  p90 {at['p90']:.1f}  p99 {at['p99']:.1f}  max {at['max']:.1f}",
             f"wrong {self.wrong}  lost {self.lost}  failed {dict(self.failed)}  "
             f"refused {dict(self.refused)}  unreachable {self.unreachable}",

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from demos.load_clients import Load, LoadReport, Question
 from demos.load_questions import questions_for
+from runtimes import EdgewrightError
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -36,7 +37,12 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--inputs", type=int, default=256, metavar="N", help="different items (256)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     args = parser.parse_args(words)
-    report = ask(args, questions_for(args.artifact, args.model or args.artifact.stem, args.inputs))
+    try:
+        questions = questions_for(args.artifact, args.model or args.artifact.stem, args.inputs)
+    except EdgewrightError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    report = ask(args, questions)
     print(report.summary())
     if args.json:
         args.json.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")

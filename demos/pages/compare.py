@@ -53,6 +53,7 @@ def build(subject: Subject, folder: Path) -> None:
     pictures = gr.Gallery(
         label="Answers side by side",
         columns=3,
+        elem_classes="ew-beside",
         height="auto",
         object_fit="contain",
         format="png",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import gradio as gr
@@ -19,15 +17,14 @@ _PATIENCE_S = 1
 
 
 def serve(app: gr.Blocks, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM, which are raised again once no page is open any more.
 
     Args:
         app: What `build_app` gave.
-        listener: Closed at the end.
+        listener: Stays the caller's.
         ready: Called once requests are answered.
     """
     import uvicorn
-    from fastapi import FastAPI
 
     class Announcing(uvicorn.Server):
         """Tells when it is ready."""
@@ -37,7 +34,17 @@ def serve(app: gr.Blocks, listener: socket.socket, ready: Callable[[], None]) ->
             if self.started:
                 ready()
 
-    mounted = gr.mount_gradio_app(
+    # "critical": browsers that still listen at the end are cut off, which uvicorn would report as errors.
+    options = {"log_level": "critical", "timeout_graceful_shutdown": _PATIENCE_S, "lifespan": "on"}
+    server = Announcing(uvicorn.Config(_mounted(app), **options))  # type: ignore[arg-type]
+    asyncio.run(server.serve(sockets=[listener]))
+
+
+def _mounted(app: gr.Blocks) -> Any:
+    """The app without Gradio's own extras: nothing is kept, counted or offered to other programs."""
+    from fastapi import FastAPI
+
+    return gr.mount_gradio_app(
         FastAPI(openapi_url=None),
         app,
         path="/",
@@ -50,18 +57,3 @@ def serve(app: gr.Blocks, listener: socket.socket, ready: Callable[[], None]) ->
         theme=theme(),
         css=style(),
     )
-    server = Announcing(
-        uvicorn.Config(mounted, log_level="critical", timeout_graceful_shutdown=_PATIENCE_S, lifespan="on")
-    )
-    before = signal.signal(signal.SIGTERM, _end)
-    try:
-        asyncio.run(server.serve(sockets=[listener]))
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        listener.close()
-
-
-def _end(number: int, frame: FrameType | None) -> Any:
-    """Uvicorn has shut down by then, and raises the signal again for whoever waited for it."""
-    del number, frame
-    raise KeyboardInterrupt

@@ -24,7 +24,7 @@ from runtimes.errors import first_line
 if TYPE_CHECKING:
     from sdk.monitor.drift import DriftReport, Limits
     from sdk.monitor.hook import Alarm, Hook
-    from sdk.monitor.prediction_log import Logged
+    from sdk.monitor.log_reading import Logged
     from sdk.monitor.reference import Reference
 
 _COURSE_PARTS = 12
@@ -65,8 +65,8 @@ def _drift(args: argparse.Namespace) -> int:
     from sdk.artifact import read_artifact
     from sdk.monitor.drift import DRIFT, STABLE, Limits
     from sdk.monitor.hook import Alarm, Hook
+    from sdk.monitor.log_reading import read_log
     from sdk.monitor.log_tables import open_tables
-    from sdk.monitor.prediction_log import read_log
     from sdk.monitor.watch import report_of
 
     limits = Limits(args.psi, args.significance, args.min_rows)

@@ -41,6 +41,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--max-queue", type=int, default=512, metavar="N", help="most waiting items (512)")
     group.add_argument("--workers", type=int, default=1, metavar="N", help="threads per model (1)")
+    _add_bounds(parser)
+    _add_running(parser)
+    add_monitoring(parser)
+    add_runtime_options(parser)
+
+
+def _add_bounds(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("bounds")
     group.add_argument(
         "--deadline-ms", type=float, default=10_000, metavar="MS", help="504 after this (10000)"
@@ -70,9 +77,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--idle-timeout-s", type=float, default=30, metavar="S", help="a connection between requests (30)"
     )
-    _add_running(parser)
-    add_monitoring(parser)
-    add_runtime_options(parser)
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
@@ -82,11 +86,11 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--watch",
-        type=float,
-        nargs="?",
-        const=1.0,
-        metavar="S",
-        help="replace a model when its file changes; looks every S seconds (1). SIGHUP looks at once, always",
+        action="store_true",
+        help="replace a model when its file changes; without it, SIGHUP looks whether one has",
+    )
+    group.add_argument(
+        "--watch-s", type=float, default=1.0, metavar="S", help="pause between two looks of --watch (1)"
     )
     group.add_argument(
         "--grace-s",
@@ -140,7 +144,7 @@ def _options(args: argparse.Namespace, models: Sequence[str]) -> ServeOptions:
         tls=_tls(args),
         api_keys=Path(args.api_key_file) if args.api_key_file else None,
         replicas=args.replicas,
-        watch_s=args.watch,
+        watch_s=args.watch_s if args.watch else None,
         grace_s=args.grace_s,
         drain_s=args.drain_s,
         access_log=args.access_log,

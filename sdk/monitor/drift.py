@@ -32,6 +32,8 @@ SIGNIFICANCE = 0.01
 """A false alarm in a hundred windows at most, over all features together."""
 FEWEST_ROWS = 200
 """Fewer decide nothing: the index of 200 rows of the reference itself is 0.05 on average."""
+DEFAULT_WINDOW = 500
+"""Rows that a server compares at a time."""
 REARM_SHARE = 0.75
 """An alarm is over when the index is below this share of its limit: it shall not flutter at the limit."""
 NUMBER, WORD = "number", "word"

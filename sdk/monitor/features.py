@@ -12,7 +12,7 @@ import numpy as np
 
 from runtimes import Array
 
-_MOST_PIXELS = 1 << 16
+_MOST_PIXELS = 1 << 14
 """Of a larger picture every second, third … pixel is looked at."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """ITU-R BT.601."""

@@ -6,7 +6,6 @@ of several replicas that see the same drift one raises it, and a restart does no
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
 import shlex
@@ -14,7 +13,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import urllib.request
 from typing import Any
 
 from runtimes import UsageError
@@ -144,6 +142,9 @@ class Alarm:
 
 
 def _post(address: str, body: bytes) -> None:
+    import http.client  # few servers call anybody, and all start sooner without it
+    import urllib.request
+
     request = urllib.request.Request(
         address, body, {"Content-Type": "application/json", "User-Agent": "edgewright"}, method="POST"
     )

@@ -11,6 +11,8 @@ from runtimes.errors import first_line
 if TYPE_CHECKING:
     from sqlalchemy import Engine, MetaData, Table
 
+MAIN, AB, SHADOW = "main", "ab", "shadow"
+"""Routes: the model itself, a version that answers a share of clients, one whose answers nobody sees."""
 BUSY_S = 10.0
 """Seconds that one process waits for another one's writing to a SQLite file."""
 

@@ -14,31 +14,27 @@ import time
 import uuid
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from runtimes.errors import first_line
 from sdk.kinds import Sample
-from sdk.monitor.log_tables import LogTables, open_tables
+from sdk.monitor.log_tables import MAIN, open_tables
 from sdk.monitor.reference import INPUT, OUTPUT
 from sdk.spec import Spec
 
 if TYPE_CHECKING:
     from sdk.predictor import Predictor
 
-MAIN, AB, SHADOW = "main", "ab", "shadow"
-"""Routes: the model itself, a version that answers a share of clients, one whose answers nobody sees."""
 MOST_WAITING = 2048
 """Rows that wait to be written, at most."""
 MOST_WAITING_BYTES = 64 * 1024**2
 """And how much memory their samples and results may hold."""
+CLOSE_S = 10.0
 _AT_ONCE = 256
 _FLUSH_S = 0.5
-
-_READ = ("at", "version", "route", "request", "item", "latency_ms", "features")
 
 _log = logging.getLogger("edgewright.monitor")
 
@@ -69,19 +65,6 @@ class Entry(NamedTuple):
     sample: Sample
     result: Any
     at: float
-
-
-@dataclass(frozen=True)
-class Logged:
-    """One row of the log."""
-
-    at: float
-    version: str
-    route: str
-    request: str
-    item: int
-    latency_ms: float
-    features: dict[str, float | str]
 
 
 class PredictionLog:
@@ -169,11 +152,16 @@ class PredictionLog:
             return self._changed.wait_for(lambda: self._idle and not self._waiting, timeout_s)
 
     def close(self) -> None:
-        """Write what waits, and end the thread."""
+        """Write what waits, and end the thread; a database that hangs is given `CLOSE_S` seconds."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(CLOSE_S)
+        if self._thread.is_alive():
+            with self._changed:
+                self._lost(len(self._waiting), "the database does not answer")
+                self._waiting.clear()
+            return
         self.tables.engine.dispose()
 
     def __enter__(self) -> PredictionLog:
@@ -187,9 +175,7 @@ class PredictionLog:
             try:
                 self._write(entries)
             except Exception as error:  # noqa: BLE001 - a log that fails must not end the thread; it is counted
-                self.failed += len(entries)
-                fields = {"rows_lost": len(entries), "reason": first_line(error)}
-                _log.error("prediction_log_failed", extra={"fields": fields})
+                self._lost(len(entries), first_line(error))
             with self._changed:
                 self._idle = not self._waiting
                 self._hurry = self._hurry and not self._idle
@@ -204,6 +190,10 @@ class PredictionLog:
             taken = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
             self._bytes -= sum(size for _, size in taken)
             return [entry for entry, _ in taken]
+
+    def _lost(self, rows: int, reason: str) -> None:
+        self.failed += rows
+        _log.error("prediction_log_failed", extra={"fields": {"rows_lost": rows, "reason": reason}})
 
     def _enough(self) -> bool:
         return len(self._waiting) >= _AT_ONCE or self._closed or self._hurry
@@ -237,62 +227,6 @@ def features_of(spec: Spec, sample: Sample, result: Any) -> dict[str, float | st
 def sampled(request: str, share: float) -> bool:
     """Whether a request belongs to a share of all; the same in every process."""
     return zlib.crc32(request.encode()) < share * 2**32
-
-
-def read_log(
-    tables: LogTables,
-    model: str | None = None,
-    version: str | None = None,
-    *,
-    last: int | None = None,
-    since: float | None = None,
-    until: float | None = None,
-    routes: Sequence[str] = (MAIN, AB),
-) -> list[Logged]:
-    """Rows of a log, oldest first.
-
-    Args:
-        tables: Of the log.
-        model: Of this model; None for all.
-        version: Of this version; None for all.
-        last: Only the newest so many.
-        since: Not older than this, seconds since 1970.
-        until: Older than this.
-        routes: Of these.
-    """
-    import sqlalchemy as sa
-
-    table = tables.predictions
-    columns = [table.c[name] for name in _READ]
-    query = sa.select(*columns).where(table.c.route.in_(routes)).order_by(table.c.id.desc())
-    for column, value in ((table.c.model, model), (table.c.version, version)):
-        query = query if value is None else query.where(column == value)
-    if since is not None:
-        query = query.where(table.c.at >= since)
-    if until is not None:
-        query = query.where(table.c.at < until)
-    if last is not None:
-        query = query.limit(last)
-    with tables.engine.connect() as connection:
-        found = [_logged(row) for row in connection.execute(query).mappings()]
-    return found[::-1]
-
-
-def _logged(row: Mapping[Any, Any]) -> Logged:
-    told = {str(name): value for name, value in row.items()}
-    return Logged(**{**told, "features": json.loads(told["features"])})
-
-
-def models_in(tables: LogTables) -> Iterator[tuple[str, str, int]]:
-    """Each (model, version) of a log with how many rows it has."""
-    import sqlalchemy as sa
-
-    table = tables.predictions
-    query = sa.select(table.c.model, table.c.version, sa.func.count()).group_by(
-        table.c.model, table.c.version
-    )
-    with tables.engine.connect() as connection:
-        yield from ((model, version, count) for model, version, count in connection.execute(query))
 
 
 def _row(entry: Entry) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from runtimes import UsageError
-from sdk.monitor.log_tables import LogTables
-from sdk.monitor.prediction_log import AB, MAIN, SHADOW, Logged, models_in, read_log
+from sdk.monitor.log_reading import Logged, models_in, read_log
+from sdk.monitor.log_tables import AB, MAIN, SHADOW, LogTables
 from sdk.monitor.reference import OUTPUT
 from sdk.monitor.statistics import mann_whitney, p_words, two_proportions, wilson
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from statistics import NormalDist
 
 import numpy as np
 
@@ -182,6 +181,8 @@ def p_words(p_value: float) -> str:
 
 def wilson(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Interval of a share (Wilson 1927)."""
+    from statistics import NormalDist  # a server that only watches does without it, and starts sooner
+
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share, square = hits / trials, z * z
     centre = (share + square / (2 * trials)) / (1 + square / trials)

@@ -7,14 +7,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 
 from runtimes.errors import first_line
-from sdk.monitor.drift import DriftReport, Limits, measure_drift
+from sdk.monitor.drift import DEFAULT_WINDOW, DriftReport, Limits, measure_drift
 from sdk.monitor.hook import Alarm, Hook
+from sdk.monitor.log_reading import Logged, read_log
 from sdk.monitor.log_tables import LogTables
-from sdk.monitor.prediction_log import Logged, read_log
 from sdk.monitor.reference import Reference
-
-DEFAULT_WINDOW = 500
-"""Rows that are compared at a time."""
 
 _log = logging.getLogger("edgewright.monitor")
 

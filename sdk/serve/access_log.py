@@ -67,5 +67,6 @@ def log_to_stderr() -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("sdk.serve").setLevel(logging.INFO)
     logging.captureWarnings(True)
-    for noisy in ("uvicorn.error", "python_multipart", "py.warnings"):  # they say what clients do wrong
+    for noisy in ("python_multipart", "py.warnings"):  # they say what clients do wrong
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # and what `Gate` has said already

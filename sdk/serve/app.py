@@ -16,6 +16,7 @@ from sdk.serve.exchanges import ExchangeMiddleware
 from sdk.serve.feedback import feedback_route
 from sdk.serve.gate import KeyCheck
 from sdk.serve.generate_route import Generator
+from sdk.serve.metrics import SCRAPE_TYPE
 from sdk.serve.oip import infer
 from sdk.serve.oip import routes as oip_routes
 from sdk.serve.openapi import document
@@ -104,11 +105,10 @@ def _metrics_route(service: Service) -> "Route":
     from starlette.responses import Response
     from starlette.routing import Route
 
-    async def metrics(request: "Request") -> Response:
+    async def metrics(_: "Request") -> Response:
         service.sample_metrics()
-        accepts = request.headers.get("accept", "")
-        body, type_ = await asyncio.to_thread(service.metrics.scraped, accepts)
-        return Response(body, media_type=type_)
+        body = await asyncio.to_thread(service.metrics.scraped)
+        return Response(body, media_type=SCRAPE_TYPE)
 
     return Route("/metrics", metrics, methods=["GET"])
 

@@ -186,6 +186,16 @@ class Batcher:
             self._waiting_rows += rows
             self._ready.notify(len(works) if len(works) < len(self._threads) else len(self._threads))
 
+    def abandon(self) -> int:
+        """Take no more, and forget what waits; returns how many. For work that nobody waits for."""
+        with self._ready:
+            forgotten = len(self._queue)
+            self._queue.clear()
+            self._waiting_rows = 0
+            self._closed = True
+            self._ready.notify_all()
+        return forgotten
+
     def close(self) -> None:
         """Take no more, answer what waits, and end the threads."""
         with self._ready:

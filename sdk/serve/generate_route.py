@@ -20,6 +20,7 @@ from sdk.schemas import COUNT, NUMBER, TEXT, Schema, listed, or_null, record
 from sdk.serve.batching import ClosedError, DeadlineError, QueueFullError, to_json
 from sdk.serve.exchanges import ANSWERED_BY
 from sdk.serve.models import Version
+from sdk.serve.predict_route import LARGE_BYTES
 from sdk.serve.problems import ProblemError, problem_of
 from sdk.serve.requests import JSON_TYPE, deadline_of, media_type, parsed, read_body
 from sdk.serve.service import Service
@@ -73,10 +74,18 @@ class Generator:
         if media_type(request.headers) != JSON_TYPE:
             raise ProblemError(415, f"Content-Type: got another, expected {JSON_TYPE}. Set the header.")
         deadline_ms = deadline_of(request.headers, service.options)
-        asked = _read(await read_body(request.stream(), request.headers, service.options.max_body_bytes))
+        body = await read_body(request.stream(), request.headers, service.options.max_body_bytes)
+        asked = _read(body) if len(body) <= LARGE_BYTES else await asyncio.to_thread(_read, body)
         request.scope[ANSWERED_BY] = version.label
-        pieces = self._pieces(version, asked, time.monotonic() + deadline_ms / 1000)
-        first = await anext(pieces)  # what cannot be written at all has a status of its own
+        until_s = time.monotonic() + deadline_ms / 1000
+        try:
+            pieces = self._pieces(version, asked, until_s)
+            first = await anext(pieces)  # what cannot be written at all has a status of its own
+        except ClosedError:  # replaced since
+            version = service.version(version.model)
+            request.scope[ANSWERED_BY] = version.label
+            pieces = self._pieces(version, asked, until_s)
+            first = await anext(pieces)
         head = {"model": version.model, "version": version.label}
         if asked.stream:
             events = _events(head, first, pieces)

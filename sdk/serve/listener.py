@@ -134,6 +134,9 @@ class Listener:
         try:
             for _ in range(most):
                 connected = self._listening.accept()[0]
+                if len(self._taken) > self.traffic.bounds.most:  # so many are still shaking hands
+                    connected.close()
+                    continue
                 taken = loop.create_task(self._take(connected))
                 self._taken.add(taken)
                 taken.add_done_callback(self._taken.discard)

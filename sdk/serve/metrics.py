@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from sdk.monitor.drift import DriftReport
 
+SCRAPE_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Prometheus' text format."""
 SAMPLED_EVERY_S = 1.0
 """How often `Metrics.sample` is to be called, so that a scrape of one replica finds the state of all."""
 
@@ -161,22 +163,18 @@ class Metrics:
         for outcome in ("swapped", "refused"):
             self.of(families.SWAPS, model, outcome)
 
-    def scraped(self, accepts: str) -> tuple[bytes, str]:
-        """Everything in the text format that a scraper accepts, over all replicas.
+    def scraped(self) -> bytes:
+        """Everything, over all replicas, as a body of `SCRAPE_TYPE`.
 
-        Args:
-            accepts: Its ``Accept`` header.
-
-        Returns:
-            A body and its media type.
+        Nothing is negotiated: every scraper takes this form, and `prometheus_client` 0.26 trips over some
+        ``Accept`` headers that are malformed.
         """
-        from prometheus_client.exposition import choose_encoder
+        from prometheus_client import generate_latest
 
-        encode, type_ = choose_encoder(accepts)
         if SHARED_FOLDER not in os.environ:
-            return encode(self._registry), type_
+            return bytes(generate_latest(self._registry))
         with summed(Path(os.environ[SHARED_FOLDER])) as registry:
-            return encode(registry), type_
+            return bytes(generate_latest(registry))
 
 
 def _require_folder(shared: str | None) -> None:

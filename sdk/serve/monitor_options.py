@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes import UsageError
-from sdk.monitor.drift import Limits
-from sdk.monitor.watch import DEFAULT_WINDOW
+from sdk.monitor.drift import DEFAULT_WINDOW, PSI_LIMIT
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class MonitorOptions:
     log: str | None = None
     log_share: float = 1.0
     window: int = DEFAULT_WINDOW
-    psi: float = Limits.psi
+    psi: float = PSI_LIMIT
     on_drift: str | None = None
     challengers: tuple[Challenger, ...] = ()
 
@@ -83,6 +82,7 @@ class MonitorOptions:
         for option, value, holds, expected in (
             ("--log-share", self.log_share, 0 < self.log_share <= 1, "above 0, at most 1"),
             ("--drift-window", self.window, self.window >= 100, "at least 100"),
+            ("--drift-psi", self.psi, self.psi > 0, "above 0"),
             ("--on-drift", self.on_drift, not self.on_drift or self.log, "it with --log"),
         ):
             if not holds:

@@ -7,8 +7,8 @@ of items it can also give the typed results as JSON (`RESULT`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from sdk.serve.oip_request import (
     read_request,
     shape_of,
 )
+from sdk.serve.predict_route import LARGE_BYTES
 from sdk.serve.problems import ProblemError, not_ready
 from sdk.serve.requests import JSON_TYPE, deadline_of, read_body, require_few
 from sdk.serve.service import Service
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 ITEM, RESULT = "item", "result"
 """The input of encoded items, and the output of typed results."""
 _BINARY_TYPE = "application/octet-stream"
-_LARGE_BYTES = 1 << 16
+T = TypeVar("T")
 
 
 def metadata(version: Version) -> dict[str, Any]:
@@ -80,16 +81,14 @@ async def infer(service: Service, request: Request) -> Response:
     version = _asked_for(service, request)
     headers = request.headers
     body = await read_body(request.stream(), headers, service.options.max_body_bytes)
-    length = headers.get(HEADER_LENGTH)
-    if len(body) > _LARGE_BYTES and length is None:  # JSON that would hold everybody up
-        asked = await asyncio.to_thread(read_request, body, length)
-    else:
-        asked = read_request(body, length)
+    length, most = headers.get(HEADER_LENGTH), service.options.max_items
+    asked, works = await _beside(len(body), _read, version, body, length, most)
     deadline_ms = min(deadline_of(headers, service.options), asked.timeout_ms or service.options.deadline_ms)
-    works = _works(version, asked, service.options.max_items)
-    version, answers = await service.answers(version.model, works, deadline_ms, service.caller(headers))
+    caller = service.caller(headers)
+    version, answers = await service.answers(version.model, works, deadline_ms, caller)
     request.scope[ANSWERED_BY] = version.label
-    sent, more = _answer(version, asked, works, answers)
+    large = sum(array.nbytes for answer in answers for array in answer.outputs.values())
+    sent, more = await _beside(large, _answer, version, asked, works, answers)
     return Response(sent, headers=more)
 
 
@@ -105,6 +104,18 @@ def _asked_for(service: Service, request: Request) -> Version:
             404, f"Version: got {str(label)[:80]!r}, expected {version.label}, which is served."
         )
     return version
+
+
+async def _beside(size: int, do: Callable[..., T], *arguments: Any) -> T:
+    """Do something at once, or, where it would hold up everybody, beside the event loop."""
+    return do(*arguments) if size <= LARGE_BYTES else await asyncio.to_thread(do, *arguments)
+
+
+def _read(
+    version: Version, body: bytes, length: str | None, most_items: int
+) -> tuple[InferRequest, list[Work]]:
+    asked = read_request(body, length)
+    return asked, _works(version, asked, most_items)
 
 
 def _works(version: Version, asked: InferRequest, most_items: int) -> list[Work]:

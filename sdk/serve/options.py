@@ -132,7 +132,7 @@ class ServeOptions:
         _require("--max-items", self.max_items, self.max_items >= 1, "at least 1")
         _require("--max-megapixels", self.max_pixels, self.max_pixels >= 1, "at least one pixel")
         _require("--replicas", self.replicas, 1 <= self.replicas <= 256, "from 1 to 256")
-        _require("--watch", self.watch_s, self.watch_s is None or 0 < self.watch_s <= 3600, "at most 3600")
+        _require("--watch-s", self.watch_s, self.watch_s is None or 0 < self.watch_s <= 3600, "at most 3600")
         _require("--grace-s", self.grace_s, 0 <= self.grace_s <= 600, "from 0 to 600")
         _require("--drain-s", self.drain_s, 0 <= self.drain_s <= 3600, "from 0 to 3600")
 

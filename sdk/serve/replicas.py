@@ -262,7 +262,7 @@ def _replica(models: Sequence[Named], options: ServeOptions, bound: socket.socke
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     async def main() -> int:
-        loop, orders = asyncio.get_running_loop(), Orders()
+        loop, orders = asyncio.get_running_loop(), Orders(own_process=True)
         orders.listen({signal.SIGTERM: orders.end_in_order, signal.SIGHUP: orders.reload})
         _when_left_alone(tell, lambda: loop.call_soon_threadsafe(orders.end_in_order))
         return await answer(models, options, bound, orders, lambda: tell.send(_READY))

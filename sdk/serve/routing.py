@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from runtimes import UsageError
-from sdk.monitor.prediction_log import AB, MAIN, SHADOW, features_of, sampled
+from sdk.monitor.log_tables import AB, MAIN, SHADOW
+from sdk.monitor.prediction_log import features_of, sampled
 from sdk.monitor.split import same_answer
 from sdk.serve.batching import Answer, BatchRecord, ClosedError, QueueFullError, Work
 from sdk.serve.models import ModelTable, Version, VersionObserver
@@ -93,8 +94,11 @@ class Routing:
             _require_like(version, models[one.name])
 
     def close(self) -> None:
-        """Answer what waits, and close all."""
+        """Answer what clients wait for, and close all."""
         self._answering.close()
+        for name in self._silent:
+            shadow = self._silent[name]
+            self._counted(name, shadow.label, "dropped", shadow.batcher.abandon())
         self._silent.close()
 
     def versions(self) -> list[Version]:

@@ -11,6 +11,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 from runtimes import EdgewrightError, UsageError
@@ -25,14 +26,23 @@ from sdk.serve.service import Service
 from sdk.serve.watch import Watcher
 
 _LOG = logging.getLogger(__name__)
+_LAST_S = 5.0
+"""How long a server whose time is up waits for its engines, and for its log to be written."""
+_OTHER_FILES = 512
+"""Descriptors that a process needs besides its connections."""
 _CUT_OFF = 1
 """Exit code of a server that ended with requests unanswered."""
 
 
 class Orders:
-    """What a running server is told from outside; on its event loop alone."""
+    """What a running server is told from outside; on its event loop alone.
 
-    def __init__(self) -> None:
+    Args:
+        own_process: Whether the process is there for the server alone, and may end with it whatever hangs.
+    """
+
+    def __init__(self, *, own_process: bool = False) -> None:
+        self.own_process = own_process
         self._end, self._reload = asyncio.Event(), asyncio.Event()
         self.ready = False
 
@@ -124,8 +134,9 @@ def serve(models: Sequence[Named], options: ServeOptions) -> int:
         EdgewrightError: A model cannot be opened.
     """
     Locks(options)
-    log_to_stderr()
     bound = bind(options.host, options.port)
+    log_to_stderr()
+    _allow_connections(options.connections.most)
     try:
         if options.replicas > 1:
             from sdk.serve.replicas import supervise
@@ -145,7 +156,7 @@ def run(models: Sequence[Named], options: ServeOptions, bound: socket.socket) ->
     address = address_of(bound, options)
 
     async def main() -> int:
-        orders = Orders()
+        orders = Orders(own_process=True)
         orders.listen({signal.SIGTERM: orders.end, signal.SIGINT: orders.end, signal.SIGHUP: orders.reload})
         return await answer(models, options, bound, orders, lambda: say_serving(models, address))
 
@@ -190,13 +201,22 @@ async def answer(
             await orders.ended()
             service.ready = False
             unanswered = await listener.drain(options.grace_s, options.drain_s)
+            if unanswered:
+                _LOG.error("ended", extra={"fields": {"unanswered_connections": unanswered}})
+                if orders.own_process:
+                    await _end_at_last(service)
     finally:
         listener.abort()
         for task in tasks:
             task.cancel()
-    if unanswered:
-        _LOG.error("ended", extra={"fields": {"unanswered_connections": unanswered}})
     return _CUT_OFF if unanswered else 0
+
+
+async def _end_at_last(service: Service) -> None:
+    """End the process, though what it still works on may never be done."""
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(asyncio.to_thread(service.close), _LAST_S)
+    os._exit(_CUT_OFF)
 
 
 def address_of(bound: socket.socket, options: ServeOptions) -> str:
@@ -204,6 +224,17 @@ def address_of(bound: socket.socket, options: ServeOptions) -> str:
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if options.tls else 'http'}://{shown}:{port}"
+
+
+def _allow_connections(most: int) -> None:
+    """Let this process, and those it starts, open as many descriptors as so many connections need."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * most + _OTHER_FILES
+    wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def say_serving(models: Sequence[Named], where: str) -> None:

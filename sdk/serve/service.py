@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdk.serve.batching import ClosedError, DeadlineError, Work
 from sdk.serve.metrics import SAMPLED_EVERY_S, Metrics
 from sdk.serve.models import ModelTable, Version, VersionObserver
-from sdk.serve.monitoring import Monitoring
 from sdk.serve.options import Named, ServeOptions
 from sdk.serve.problems import ProblemError, not_ready
 from sdk.serve.routing import Caller, Routing
+
+if TYPE_CHECKING:
+    from sdk.serve.monitoring import Monitoring
 
 
 class _Ticket:
@@ -58,7 +60,7 @@ class Service:
         self.ready = False
         self._loop = loop
         self.metrics = Metrics()
-        self.monitoring = Monitoring(options.monitor, self.metrics) if options.monitor.log else None
+        self.monitoring = self._monitoring()
         observers = (self.metrics.batch, *([self.monitoring.batch] if self.monitoring else []), *observers)
         self.models = ModelTable(options.batching, self._deliver, options.runtime, observers)
         self.routing = Routing(
@@ -69,6 +71,13 @@ class Service:
             ),
             self.metrics.shadowed,
         )
+
+    def _monitoring(self) -> Monitoring | None:
+        if not self.options.monitor.log:
+            return None
+        from sdk.serve.monitoring import Monitoring  # a server without a log starts sooner without it
+
+        return Monitoring(self.options.monitor, self.metrics)
 
     def version(self, name: str) -> Version:
         """Who answers for a model now.

@@ -97,7 +97,7 @@ class Visitor:
         self._browser, self._address = browser, address
         self.elsewhere: list[str] = []
         self.complaints: list[str] = []
-        self.page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        self.page = browser.new_page(viewport={"width": 1600, "height": 1000})
         self.page.set_default_timeout(ANSWER_MS)
         self.page.on("request", lambda request: self._note(request.url, address))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -118,14 +118,8 @@ class Visitor:
             self.elsewhere.append(url)
 
     def open_tab(self, name: str) -> None:
-        """Choose a tab; one of those that are shown, or of the menu for those that found no room."""
-        shown = self.page.locator("[role=tab]:visible", has_text=re.compile(f"^{re.escape(name)}$"))
-        if not shown.count():
-            self.page.locator(".overflow-menu > button:visible").first.click()
-            shown = self.page.locator(
-                ".overflow-dropdown button", has_text=re.compile(f"^{re.escape(name)}$")
-            )
-        shown.first.click()
+        """Choose a tab; the page is wide enough for all of them."""
+        self.page.locator("[role=tab]:visible", has_text=re.compile(f"^{re.escape(name)}$")).first.click()
         self.page.locator(f".ew-card:visible h2:text-is('{name}'), .ew-table:visible").first.wait_for()
 
     def click_example(self, number: int = 0, wanted: str | None = None) -> None:

@@ -18,7 +18,7 @@ from sdk.golden import make_golden_samples
 from sdk.inputs.free_image import FreeImageInput
 from sdk.inputs.noise import NoiseInput
 from sdk.inputs.prompt import PromptInput
-from sdk.inputs.text import INPUT_IDS
+from sdk.inputs.text import INPUT_IDS, TextInput
 from sdk.kinds import InputKind, OutputKind
 from sdk.outputs.boxes import FinalBoxesOutput
 from sdk.outputs.decoded_text import DecodedTextOutput
@@ -204,6 +204,13 @@ def _generator(folder: Path) -> Path:
 
 def _writer(folder: Path) -> Path:
     """Every word is followed by the next of `WORDS`, the last of which ends the text."""
+    fed = PromptInput(**{**vars(text_input(truncation_side="left", max_tokens=16)), "start_id": 0})
+    read = GeneratedTextOutput(len(WORDS), 16, (len(WORDS) - 1,), (), 8)
+    spec = _spec("words", fed, read, _writer_graphs(fed), ())
+    return _write(folder / "words.onnx", spec, _writer_programs(), ["good", "a good film"])
+
+
+def _writer_programs() -> list[str]:
     count = len(WORDS)
     follow = """
     following = Add(%s, one)
@@ -231,12 +238,13 @@ def _writer(folder: Path) -> Path:
     key = Unsqueeze(floats, behind)
     value = Identity(key)
     }}"""
-    plain_text = text_input(truncation_side="left", max_tokens=16)
-    fed = PromptInput(**{**vars(plain_text), "start_id": 0})
-    read = GeneratedTextOutput(count, 16, (count - 1,), (), 8)
-    lengths = Dim(1, 16)
+    return [main, step]
+
+
+def _writer_graphs(fed: PromptInput) -> tuple[Graph, ...]:
+    count, lengths = len(WORDS), Dim(1, 16)
     cache = (Dim(), lengths, 1, 1, 1)
-    graphs = (
+    return (
         Graph(
             "main",
             fed.tensors(),
@@ -261,13 +269,17 @@ def _writer(folder: Path) -> Path:
             ),
         ),
     )
-    return _write(
-        folder / "words.onnx", _spec("words", fed, read, graphs, ()), [main, step], ["good", "a good film"]
-    )
 
 
 def _decoder(folder: Path) -> Path:
     """Whatever is read, ``a-b-c`` is written, while every word is looked at alike."""
+    fed = text_input()
+    read = DecodedTextOutput(("<end>", "<start>", "a", "b", "c"), "-", 1, 0, 6, 8, 1, 1.0)
+    spec = _spec("letters", fed, read, _decoder_graphs(fed), ())
+    return _write(folder / "letters.onnx", spec, _decoder_programs(), ["a good film"])
+
+
+def _decoder_programs() -> list[str]:
     main = f"""{_HEAD} main (int64[batch,length] input_ids, int64[batch,length] attention_mask)
     => (float[batch,length,1] memory, float[batch,length,1] keys,
     float[batch,1,1] hidden, float[batch,1,1] cell)
@@ -299,13 +311,15 @@ def _decoder(folder: Path) -> Path:
     next_hidden = Add(hidden, one)
     next_cell = Identity(cell)
     }}"""
-    fed = text_input()
-    read = DecodedTextOutput(("<end>", "<start>", "a", "b", "c"), "-", 1, 0, 6, 8, 1, 1.0)
+    return [main, step]
+
+
+def _decoder_graphs(fed: TextInput) -> tuple[Graph, ...]:
     read_length, state = Dim(1, 8), (Dim(), 1, 1)
     memory = [TensorInfo(name, "float32", (Dim(), read_length, 1)) for name in ("memory", "keys")]
     carried = [TensorInfo(name, "float32", state) for name in ("hidden", "cell")]
     mask = fed.tensors()[1]
-    graphs = (
+    return (
         Graph("main", fed.tensors(), (*memory, *carried)),
         Graph(
             "step",
@@ -316,9 +330,6 @@ def _decoder(folder: Path) -> Path:
                 *(replace(info, name=f"next_{info.name}") for info in carried),
             ),
         ),
-    )
-    return _write(
-        folder / "letters.onnx", _spec("letters", fed, read, graphs, ()), [main, step], ["a good film"]
     )
 
 

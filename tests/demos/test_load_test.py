@@ -14,11 +14,13 @@ import pytest
 
 from demos.load_clients import Load, Question
 from demos.load_questions import same
+from demos.load_test import main
 from tests.sdk.serve.sockets import picture
 from tests.served import running
 
 CLIENTS = 8
 ASKED = 400
+DEADLINE_MS = 10_000.0
 PATIENCE_S = 10.0
 
 
@@ -41,6 +43,28 @@ def test_every_answer_of_a_real_server_is_right(light_artifact: Path) -> None:
     assert 0 < report.percentile_ms(0.5) <= report.percentile_ms(0.99) <= report.percentile_ms(1.0)
     assert json.loads(json.dumps(report.to_dict()))["right"] == ASKED
     assert "400 right answers" in report.summary()
+
+
+@pytest.mark.slow
+def test_many_clients_get_every_answer_before_the_deadline(light_artifact: Path) -> None:
+    with running({"light": light_artifact}, deadline_ms=DEADLINE_MS) as server:
+        report = Load(server.place, QUESTIONS, clients=64).run(seconds=20)
+    assert report.clean and not report.refused, report.summary()
+    assert report.percentile_ms(0.99) < DEADLINE_MS
+
+
+def test_artifact_that_is_not_there_is_said_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "none.onnx"), "--url", "http://127.0.0.1:1"]) == 2
+    assert "none.onnx" in capsys.readouterr().err
+
+
+def test_artifact_without_samples_is_refused(
+    light_artifact: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(light_artifact), "--url", "http://127.0.0.1:1"]) == 2
+    assert "golden samples" in capsys.readouterr().err
 
 
 def test_swapped_answers_are_seen(light_artifact: Path) -> None:

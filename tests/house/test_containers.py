@@ -169,31 +169,44 @@ def test_image_copies_what_is_there_and_what_its_ignore_file_lets_through(
         assert source in let_through
 
 
+def _jetson_start(containers: Path, folder: Path, stand_in: str, *words: str) -> subprocess.Popen[str]:
+    """Start the script of the Jetson image with a stand-in for the command."""
+    (folder / "edgewright").write_text(f"#!/bin/sh\n{stand_in}\n")
+    (folder / "edgewright").chmod(0o755)
+    variables = {"PATH": f"{folder}:/usr/bin:/bin", "MODEL": "/models/shop.onnx", "PRECISION": "fp16"}
+    script = containers / "serve-on-jetson.sh"
+    return subprocess.Popen([script, *words], env=variables, stdout=subprocess.PIPE, text=True)
+
+
 def test_jetson_start_builds_for_the_board_and_then_serves(containers: Path, tmp_path: Path) -> None:
-    stand_in = tmp_path / "edgewright"
-    stand_in.write_text('#!/bin/sh\necho "$@"\n')
-    stand_in.chmod(0o755)
-    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin", "MODEL": "/models/shop.onnx", "PRECISION": "fp16"}
+    said = _jetson_start(containers, tmp_path, 'echo "$@"', "--port", "8000").communicate(timeout=30)[0]
 
-    done = subprocess.run(
-        [containers / "serve-on-jetson.sh", "--port", "8000"], env=variables, capture_output=True, text=True
-    )
-
-    build, serve = done.stdout.splitlines()
+    build, serve = said.splitlines()
     kept = "--cache /engines/cache --out /engines/shop.trt --overwrite"
     assert build == f"build /models/shop.onnx --precision fp16 {kept}"
     assert serve == "serve shop=/engines/shop.trt --port 8000"
 
 
 def test_jetson_start_ends_where_the_engine_cannot_be_built(containers: Path, tmp_path: Path) -> None:
-    stand_in = tmp_path / "edgewright"
-    stand_in.write_text('#!/bin/sh\necho "$1"\nexit 2\n')
-    stand_in.chmod(0o755)
-    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin", "MODEL": "/models/shop.onnx", "PRECISION": "fp16"}
+    started = _jetson_start(containers, tmp_path, 'echo "$1"; exit 2')
 
-    done = subprocess.run([containers / "serve-on-jetson.sh"], env=variables, capture_output=True, text=True)
+    assert started.communicate(timeout=30)[0] == "build\n"
+    assert started.returncode == 2
 
-    assert (done.returncode, done.stdout) == (2, "build\n")
+
+def test_jetson_start_that_is_stopped_leaves_no_build_behind(containers: Path, tmp_path: Path) -> None:
+    started = _jetson_start(containers, tmp_path, "echo building; exec sleep 60")
+    assert started.stdout is not None
+    try:
+        assert started.stdout.readline() == "building\n"
+        started.terminate()
+        rest = started.communicate(timeout=30)[
+            0
+        ]  # its end comes when the build has closed its output as well
+    finally:
+        started.kill()
+
+    assert (started.returncode, rest) == (143, "")
 
 
 def test_compose_mounts_what_is_there_and_publishes_to_this_machine_alone(containers: Path) -> None:

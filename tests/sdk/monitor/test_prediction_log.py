@@ -13,16 +13,9 @@ import pytest
 
 from runtimes import EngineMissingError, UsageError
 from sdk.monitor import prediction_log
-from sdk.monitor.log_tables import open_tables
-from sdk.monitor.prediction_log import (
-    MAIN,
-    SHADOW,
-    Entry,
-    PredictionLog,
-    models_in,
-    read_log,
-    sampled,
-)
+from sdk.monitor.log_reading import models_in, read_log
+from sdk.monitor.log_tables import MAIN, SHADOW, open_tables
+from sdk.monitor.prediction_log import Entry, PredictionLog, sampled
 from sdk.predictor import Predictor
 from tests.sdk.monitor.watched import entries_of, logged, pictures
 
@@ -142,7 +135,29 @@ def test_closed_log_takes_nothing(entries: list[Entry], tmp_path: Path) -> None:
     assert (log.rows, log.dropped) == (2, 2), "what was handed over before is written"
 
 
-def test_two_processes_may_write_one_log(entries: list[Entry], tmp_path: Path) -> None:
+def test_log_whose_database_hangs_is_given_up(
+    entries: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction_log, "CLOSE_S", 0.1)
+    log, go, hung = PredictionLog(str(tmp_path / "log.db")), threading.Event(), threading.Event()
+
+    def hang(_: object) -> None:
+        hung.set()
+        go.wait(20)
+
+    monkeypatch.setattr(log, "_write", hang)
+    log.add(entries[:2])
+    assert hung.wait(10)
+    log.add(entries[:5])
+    log.close()
+    assert log.failed == 5, "those that were never handed to the database"
+    go.set()
+    log._thread.join(10)
+    assert not log._thread.is_alive()
+    log.tables.engine.dispose()
+
+
+def test_two_writers_may_share_one_log(entries: list[Entry], tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     with PredictionLog(str(path)) as one, PredictionLog(str(path)) as other:
         for _ in range(5):

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from runtimes import UsageError
-from sdk.monitor.log_tables import LogTables, open_tables
-from sdk.monitor.prediction_log import AB, MAIN, SHADOW
+from sdk.monitor.log_tables import AB, MAIN, SHADOW, LogTables, open_tables
 from sdk.monitor.split import as_text, compare_versions, same_answer
 
 

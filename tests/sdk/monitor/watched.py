@@ -11,7 +11,8 @@ import numpy as np
 
 from runtimes import Array
 from sdk.artifact import read_artifact, write_artifact
-from sdk.monitor.prediction_log import MAIN, Entry, PredictionLog, features_of
+from sdk.monitor.log_tables import MAIN
+from sdk.monitor.prediction_log import Entry, PredictionLog, features_of
 from sdk.monitor.reference import Reference, Row
 from sdk.predictor import Predictor
 from tests.light_artifact import write_light_artifact

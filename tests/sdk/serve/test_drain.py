@@ -74,6 +74,16 @@ def test_ending_server_gives_up_after_its_time(light_artifact: Path) -> None:
         assert line.closed()
 
 
+def test_server_whose_time_is_up_ends_with_1_and_says_so(light_artifact: Path) -> None:
+    words = ("--grace-s", "0", "--drain-s", "0.2")
+    with command(light_artifact, *words) as server, line_to(server.place()) as line:
+        line.send(post(picture(250))[:-10])
+        _wait_until_busy(server.place())
+        server.send(signal.SIGTERM)
+        assert server.end() == 1
+        assert '"event": "ended", "unanswered_connections": 1' in "\n".join(server.lines)
+
+
 def test_listener_answers_what_waited_to_be_accepted() -> None:
     async def hello(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})

@@ -25,7 +25,7 @@ from sdk.monitor.drift import DriftReport, FeatureDrift, Limits
 from sdk.serve.batching import Answer, BatchRecord, Work
 from sdk.serve.exchanges import Exchange
 from sdk.serve.metric_families import FAMILIES, HISTOGRAM, REASONS
-from sdk.serve.metrics import Metrics
+from sdk.serve.metrics import SCRAPE_TYPE, Metrics
 from sdk.serve.problems import TITLES
 from sdk.serve.shared_metrics import SHARED_FOLDER, forget_replica, shared_metrics, summed
 from tests.served import running
@@ -33,7 +33,7 @@ from tests.served import running
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 ONE = """
 import sys
-from sdk.serve.metrics import Metrics
+from sdk.serve.metrics import SCRAPE_TYPE, Metrics
 from sdk.serve import metric_families as families
 metrics = Metrics()
 metrics.refused("queue_full", "shop")
@@ -42,7 +42,7 @@ metrics.of(families.BATCH_ITEMS, "shop", "aa").observe(4)
 if "drift" in sys.argv:
     metrics.of(families.DRIFTED, "shop", "aa").set(5)
 if "tell" in sys.argv:
-    print(metrics.scraped("")[0].decode())
+    print(metrics.scraped().decode())
 """
 ENDED = 40
 SETTLED_S = 10.0
@@ -64,7 +64,7 @@ def total(series: Series, name: str, **labels: str) -> float:
 
 
 def scraped(metrics: Metrics) -> Series:
-    return read(metrics.scraped("")[0].decode())
+    return read(metrics.scraped().decode())
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +128,15 @@ def test_scrape_tells_the_state_of_the_server(connection: HTTPConnection, light_
     assert total(series, "edgewright_cpu_seconds_total") > 0
 
 
+@pytest.mark.parametrize("accepts", ["application/openmetrics-text;version=x", "*/*"])
+def test_scrape_has_one_form_whatever_is_accepted(connection: HTTPConnection, accepts: str) -> None:
+    connection.request("GET", "/metrics", headers={"Accept": accepts})
+    answer = connection.getresponse()
+
+    assert (answer.status, answer.getheader("Content-Type")) == (200, SCRAPE_TYPE)
+    assert answer.read().startswith(b"# HELP edgewright_")
+
+
 def test_words_of_clients_do_not_become_labels(connection: HTTPConnection, picture: bytes) -> None:
     def size() -> int:
         return len(read(ask(connection, "/metrics")[1]))
@@ -147,7 +156,7 @@ def test_words_of_clients_do_not_become_labels(connection: HTTPConnection, pictu
 
 
 def test_every_metric_is_scraped_with_its_help() -> None:
-    text = Metrics().scraped("")[0].decode()
+    text = Metrics().scraped().decode()
 
     for family in FAMILIES:
         assert f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.kind}\n" in text
@@ -207,7 +216,7 @@ def test_what_alerts_are_about_begins_at_zero() -> None:
 
     metrics.sample([_version("shop", "aa")], True, 512)
 
-    text = metrics.scraped("")[0].decode()
+    text = metrics.scraped().decode()
     assert 'edgewright_swaps_total{model="shop",outcome="refused"} 0.0' in text
     assert 'edgewright_rejections_total{model="shop",reason="engine"} 0.0' in text
 

@@ -16,8 +16,8 @@ import pytest
 
 from runtimes import ArtifactError, UsageError
 from sdk.artifact import read_artifact, write_artifact
-from sdk.monitor.log_tables import open_tables
-from sdk.monitor.prediction_log import AB, MAIN, SHADOW, read_log
+from sdk.monitor.log_reading import read_log
+from sdk.monitor.log_tables import AB, MAIN, SHADOW, open_tables
 from sdk.monitor.split import compare_versions
 from sdk.serve.batching import Batcher
 from sdk.serve.monitor_options import Challenger, MonitorOptions, challengers
@@ -139,6 +139,33 @@ def test_shadow_can_neither_delay_nor_spoil_an_answer(
         assert _asked(server, "a")["results"][0]["label"] == "bright"
 
 
+def test_server_that_ends_does_not_wait_for_its_shadow(
+    light_artifact: Path, contrary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, answers, abandon, asked = threading.Event(), Batcher._answers, Batcher.abandon, []
+
+    def slow(self: Batcher, works: Any, laps: Any) -> list[Any]:
+        if works[0].origin.route == SHADOW:
+            asked.append(works)
+            go.wait(PATIENCE_S)
+        return answers(self, works, laps)
+
+    def abandoned(self: Batcher) -> int:
+        forgotten = abandon(self)
+        go.set()
+        return forgotten
+
+    monkeypatch.setattr(Batcher, "_answers", slow)
+    monkeypatch.setattr(Batcher, "abandon", abandoned)
+    monitor = MonitorOptions(challengers=(Challenger("light", contrary),))
+    with running({"light": light_artifact}, monitor=monitor, batching=Batching(1, 0.0, 50)) as server:
+        for client in range(10):
+            _asked(server, str(client))
+        _eventually(lambda: asked)
+        assert server.end() == 0
+    assert len(asked) == 1, "nine waited, and were forgotten"
+
+
 def test_several_items_of_a_request_stay_together(server: Running, monitor: MonitorOptions) -> None:
     items = [{"base64": base64.b64encode(picture(shade)).decode()} for shade in (0, 255, 0)]
     reply = ask(server.place, post(json.dumps({"items": items}).encode(), "application/json"))
@@ -196,6 +223,7 @@ def test_challengers_that_make_no_sense(ab: list[str], shadow: list[str], messag
     [
         ({"log_share": 0.0}, "--log-share"),
         ({"window": 10}, "--drift-window"),
+        ({"psi": 0.0}, "--drift-psi"),
         ({"on_drift": "true"}, "--on-drift"),
     ],
 )

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from runtimes import Array
+from sdk.monitor.log_reading import read_log
 from sdk.monitor.log_tables import open_tables
-from sdk.monitor.prediction_log import read_log
 from sdk.serve.monitor_options import MonitorOptions
 from tests.sdk.monitor.watched import REFERENCE_ROWS, darker, pictures, write_watched_artifact
 from tests.sdk.serve.sockets import PATIENCE_S, ask, post

@@ -14,10 +14,11 @@ from tests.sdk.serve.other_artifact import write_other_artifact
 HERE = Path(__file__).parent
 
 
-@pytest.fixture
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test run's own log is left as it is."""
     monkeypatch.setattr("sdk.serve.server.log_to_stderr", lambda: None)
+    monkeypatch.setattr("sdk.serve.server._allow_connections", lambda _: None)
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def folder(light_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.usefixtures("quiet", "folder")
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -50,7 +51,7 @@ def folder(light_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         pytest.param(["light.onnx", "--max-queue", "1"], "--max-queue: got 1", id="queue-under-batch"),
         pytest.param(["light.onnx", "--replicas", "0"], "--replicas: got 0", id="no-replicas"),
         pytest.param(["light.onnx", "--max-megapixels", "0"], "--max-megapixels: got 0", id="no-pixels"),
-        pytest.param(["light.onnx", "--watch", "0"], "--watch: got 0", id="watch-without-pause"),
+        pytest.param(["--watch", "light.onnx", "--watch-s", "0"], "--watch-s: got 0", id="no-pause"),
         pytest.param(["light.onnx", "--idle-timeout-s", "0"], "--idle-timeout-s: got 0", id="no-idle"),
         pytest.param(["light.onnx", "--provider", "NoProvider"], "NoProvider", id="engine-option"),
     ],
