@@ -2,13 +2,15 @@
 
 `edgewright serve --log LOG` writes the log. `drift` compares the newest predictions of an artifact with what
 it was proved on: exit code 0 means no drift, 1 drift, 2 too few predictions or bad input. `split` compares
-two versions of a model that shared its clients, or of which one ran in the shadow of the other.
+two versions of a model that shared its clients, or of which one ran in the shadow of the other. `remember`
+takes logged predictions as what drift is measured from, for artifacts that export did not prove.
 
 Examples:
   edgewright monitor drift predictions.db product.onnx --out drift.html
   edgewright monitor drift postgresql+psycopg://user@host/db product.onnx --window 2000 --json -
   edgewright monitor drift predictions.db product.onnx --on-drift "python retrain.py"
   edgewright monitor split predictions.db --model product
+  edgewright monitor remember predictions.db adopted.onnx --out watched.onnx
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ _COURSE_PARTS = 12
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="drift|split")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="drift|split|remember")
     drift = actions.add_parser("drift", help="inputs and answers against what the artifact was proved on")
     drift.add_argument("log", metavar="LOG", help="file, or SQLAlchemy URL, that serve --log wrote")
     drift.add_argument("artifact", metavar="ARTIFACT", help="that made the predictions")
@@ -50,6 +52,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     drift.add_argument("--on-drift", metavar="HOOK", help="command or http(s) address, once per crossing")
     drift.add_argument("--out", type=Path, metavar="FILE", help="an HTML page")
     drift.add_argument("--json", type=Path, metavar="FILE", help="the report as JSON; - prints it")
+    remember = actions.add_parser("remember", help="logged predictions as an artifact's reference")
+    remember.add_argument("log", metavar="LOG", help="file, or SQLAlchemy URL, that serve --log wrote")
+    remember.add_argument("artifact", metavar="ARTIFACT", help="that made the predictions")
+    remember.add_argument("--out", type=Path, metavar="FILE", required=True, help="the artifact with it")
+    remember.add_argument("--window", metavar="N", type=int, default=2000, help="newest predictions (2000)")
     split = actions.add_parser("split", help="two versions of a model against each other")
     split.add_argument("log", metavar="LOG", help="file, or SQLAlchemy URL, that serve --log wrote")
     split.add_argument("--model", metavar="NAME", help="its name in the log; default: the only one there")
@@ -58,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the log and report."""
-    return _drift(args) if args.action == "drift" else _split(args)
+    return {"drift": _drift, "split": _split, "remember": _remember}[args.action](args)
 
 
 def _drift(args: argparse.Namespace) -> int:
@@ -81,7 +88,7 @@ def _drift(args: argparse.Namespace) -> int:
             f"Artifact {Path(args.artifact).name!r}",
             got="no reference to measure drift from",
             expected="one that `edgewright export` proved",
-            fix="Export the checkpoint again.",
+            fix="Export the checkpoint again, or see `edgewright monitor remember --help`.",
         )
     version = manifest.label
     tables = open_tables(args.log, create=hook is not None)
@@ -157,4 +164,28 @@ def _split(args: argparse.Namespace) -> int:
     print(said if to_stdout else as_text(found), end="" if to_stdout else "\n")
     if args.json and not to_stdout:
         atomic_write(args.json, said)
+    return 0
+
+
+def _remember(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from sdk.artifact import read_artifact, write_artifact
+    from sdk.monitor.drift import FEWEST_ROWS
+    from sdk.monitor.log_reading import read_log
+    from sdk.monitor.log_tables import open_tables
+    from sdk.monitor.reference import Reference
+
+    artifact = read_artifact(args.artifact)
+    tables = open_tables(args.log, create=False)
+    try:
+        rows = read_log(tables, None, artifact.manifest.label, last=args.window)
+    finally:
+        tables.engine.dispose()
+    reference = Reference.of([row.features for row in rows], "logged")
+    if len(rows) < FEWEST_ROWS or reference is None:
+        raise UsageError("Log", got=f"{len(rows)} predictions of {artifact.path.name!r}",
+                         expected=f"at least {FEWEST_ROWS}", fix="Let it answer more first.")  # fmt: skip
+    write_artifact(args.out, artifact.payload, replace(artifact.manifest, reference=reference))
+    print(f"{args.out}: remembers {len(rows):,} predictions of version {artifact.manifest.label}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 MAIN, AB, SHADOW = "main", "ab", "shadow"
 """Routes: the model itself, a version that answers a share of clients, one whose answers nobody sees."""
+_ATTEMPTS, _PAUSE_S = 5, 0.1
 BUSY_S = 10.0
 """Seconds that one process waits for another one's writing to a SQLite file."""
 
@@ -130,13 +132,27 @@ def _prepare(tables: LogTables, *, create: bool) -> None:
 
     engine = tables.engine
     if create:
-        if engine.dialect.name == "sqlite":
-            with engine.connect() as connection:  # readers and the writer do not wait for each other
-                connection.execute(sa.text("PRAGMA journal_mode=WAL"))
-        tables.predictions.metadata.create_all(engine)
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                _create(tables)
+            except sa.exc.DBAPIError:  # another replica may be making them at this moment
+                if not left:
+                    raise
+                time.sleep(_PAUSE_S)
+            else:
+                return
     elif not sa.inspect(engine).has_table(tables.predictions.name):
         raise UsageError("Log", got="a database without predictions", expected="one that `serve --log` wrote",
                          fix="Check which one it is.")  # fmt: skip
+
+
+def _create(tables: LogTables) -> None:
+    import sqlalchemy as sa
+
+    if tables.engine.dialect.name == "sqlite":
+        with tables.engine.connect() as connection:  # readers and the writer do not wait for each other
+            connection.execute(sa.text("PRAGMA journal_mode=WAL"))
+    tables.predictions.metadata.create_all(tables.engine)
 
 
 def _missing(what: str, error: ImportError) -> EngineMissingError:

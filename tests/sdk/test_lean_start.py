@@ -16,7 +16,7 @@ NOT_NEEDED = (
     "sdk.artifact.engine_file", "sdk.artifact.evidence", "sdk.artifact.pte_file",
     "sdk.artifact.safetensors_file", "sdk.atomic_write",
     "sdk.bench", "sdk.command", "sdk.results.classification_picture", "sdk.stream", "secrets",
-    "tempfile", "torch",
+    "torch",
 )  # fmt: skip
 _CODE = """
 import json, sys

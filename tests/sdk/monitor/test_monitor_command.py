@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sdk.artifact import read_artifact
 from sdk.command import main
 from tests.sdk.monitor.watched import REFERENCE_ROWS, darker, entries_of, logged, pictures
 
@@ -29,7 +30,7 @@ def logs(watched_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> di
 
 @pytest.fixture
 def given(logs: dict[str, Path], watched_artifact: Path, light_artifact: Path) -> dict[str, Path]:
-    return {"log": logs["calm"], "artifact": watched_artifact, "bare": light_artifact}
+    return {"few": logs["few"], "log": logs["calm"], "artifact": watched_artifact, "bare": light_artifact}
 
 
 @pytest.mark.parametrize(("log", "code"), [("calm", 0), ("drifted", 1), ("few", 2)])
@@ -74,6 +75,19 @@ def test_monitor_drift_fires_the_hook_once(
     assert out.read_text() == "fired\n"
 
 
+def test_monitor_remember_makes_a_reference_of_the_log(
+    logs: dict[str, Path], light_artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "watched.onnx"
+    assert main(["monitor", "remember", str(logs["calm"]), str(light_artifact), "--out", str(out)]) == 0
+    assert "remembers 600 predictions" in capsys.readouterr().out
+    reference = read_artifact(out).manifest.reference
+    assert reference is not None
+    assert (reference.split, reference.rows) == ("logged", 600)
+    assert main(["monitor", "drift", str(logs["calm"]), str(out), "--window", "300"]) == 0
+    assert main(["monitor", "drift", str(logs["drifted"]), str(out), "--window", "300"]) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -86,6 +100,8 @@ def test_monitor_drift_fires_the_hook_once(
         ),
         (["drift", "{log}", "{artifact}", "--psi", "-1"], "Option --psi: got -1.0"),
         (["drift", "{log}", "{artifact}", "--on-drift", "no-such-program"], "Option --on-drift: got"),
+        (["remember", "{few}", "{artifact}", "--out", "x.onnx"], "Log: got 50 predictions of 'light.onnx'"),
+        (["remember", "gone.db", "{artifact}", "--out", "x.onnx"], "Log: got no file"),
         (["split", "{log}"], "Log: got one version of 'light'"),
         (["split", "{log}", "--model", "x"], "Option --model: got 'x', expected one of light"),
     ],

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,6 +168,25 @@ def test_two_writers_may_share_one_log(entries: list[Entry], tmp_path: Path) -> 
         assert other.flush()
         assert len(read_log(one.tables)) == 10 * len(entries)
         assert one.failed == other.failed == 0
+
+
+def test_replicas_may_make_a_log_at_the_same_moment(tmp_path: Path) -> None:
+    for attempt in range(10):
+        start, made = threading.Barrier(6), []
+
+        def make(where: str, start: threading.Barrier = start, made: list[Any] = made) -> None:
+            start.wait(10)
+            made.append(open_tables(where, create=True))
+
+        where = str(tmp_path / f"log{attempt}.db")
+        threads = [threading.Thread(target=make, args=(where,)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == 6
+        for tables in made:
+            tables.engine.dispose()
 
 
 def test_share_of_requests_is_the_same_everywhere(entries: list[Entry], tmp_path: Path) -> None:

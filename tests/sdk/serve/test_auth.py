@@ -11,18 +11,23 @@ import pytest
 from runtimes import UsageError
 from sdk.serve.auth import KEYS_VARIABLE, Keys, open_tls, read_keys
 from sdk.serve.options import ServeOptions, Tls
+from tests.sdk.serve.certificates import write_certificates
 from tests.sdk.serve.sockets import PATIENCE_S, READY, Line, ask, picture, post
 from tests.served import running
 
-HERE = Path(__file__).parent
-"""Certificate and keys for 127.0.0.1, made for these tests alone and trusted by nobody."""
-CERT, KEY = HERE / "cert.pem", HERE / "key.pem"
 FIRST, SECOND = "first-key-of-a-client", "second-key-of-a-client"
 
 
 @pytest.fixture(autouse=True)
 def _no_keys_around(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KEYS_VARIABLE, raising=False)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_certificates(tmp_path_factory.mktemp("certificates"))
+    (folder / "text.pem").write_text("no certificate")
+    return folder
 
 
 @pytest.fixture
@@ -111,10 +116,11 @@ def test_server_reads_keys_again_when_it_is_told(light_artifact: Path, key_file:
         assert ask(server.place, asked.replace(FIRST.encode(), SECOND.encode())).status == 200
 
 
-def test_server_speaks_tls(light_artifact: Path) -> None:
-    with running({"light": light_artifact}, tls=Tls(CERT, KEY)) as server:
+def test_server_speaks_tls(light_artifact: Path, certificates: Path) -> None:
+    tls = Tls(certificates / "cert.pem", certificates / "key.pem")
+    with running({"light": light_artifact}, tls=tls) as server:
         assert server.address.startswith("https://")
-        trusting = ssl.create_default_context(cafile=str(CERT))
+        trusting = ssl.create_default_context(cafile=str(tls.cert))
         raw = socket.create_connection(server.place, PATIENCE_S)
         line = Line(trusting.wrap_socket(raw, server_hostname="127.0.0.1"))
         try:
@@ -134,9 +140,9 @@ def test_server_speaks_tls(light_artifact: Path) -> None:
         pytest.param("cert.pem", "missing.pem", "'missing.pem': got No such file", id="no-key"),
         pytest.param("cert.pem", "other_key.pem", "expected a certificate whose key is in", id="other-key"),
         pytest.param("cert.pem", "locked_key.pem", "'cert.pem': got", id="pass-phrase"),
-        pytest.param("test_auth.py", "key.pem", "'test_auth.py': got", id="no-pem"),
+        pytest.param("text.pem", "key.pem", "'text.pem': got", id="no-pem"),
     ],
 )
-def test_open_tls_refuses_what_it_cannot_show(cert: str, key: str, message: str) -> None:
+def test_open_tls_refuses_what_it_cannot_show(certificates: Path, cert: str, key: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        open_tls(Tls(HERE / cert, HERE / key))
+        open_tls(Tls(certificates / cert, certificates / key))

@@ -11,8 +11,6 @@ import pytest
 from sdk.command import main
 from tests.sdk.serve.other_artifact import write_other_artifact
 
-HERE = Path(__file__).parent
-
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +40,7 @@ def folder(light_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         pytest.param(["a/b=light.onnx"], "expected letters, digits", id="name-with-a-slash"),
         pytest.param(["light.onnx", "--host", "256.0.0.1"], "Address: got 256.0.0.1:0", id="no-such-host"),
         pytest.param(
-            ["light.onnx", "--tls-cert", "missing.pem", "--tls-key", str(HERE / "key.pem")],
+            ["light.onnx", "--tls-cert", "missing.pem", "--tls-key", "key.pem"],
             "Certificate 'missing.pem': got No such file", id="unreadable-certificate",
         ),
         pytest.param(["light.onnx", "--tls-cert", "cert.pem"], "got one of them", id="half-of-tls"),
