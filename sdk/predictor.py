@@ -179,7 +179,7 @@ class Predictor:
         return self.stack(samples), samples
 
     def stack(self, samples: Sequence[Sample]) -> dict[str, Array]:
-        """The second half of `prepare`: loaded items, equal in `InputKind.together`, to what `compute` takes."""
+        """The second half of `prepare`: loaded items that are equal in `InputKind.together`, as arrays."""
         spec = self.spec
         missing = max(0, spec.batch.min - len(samples))
         return spec.fed(spec.input.batch([*samples, *[samples[-1]] * missing], spec.baked))

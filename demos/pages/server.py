@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any
 
 import gradio as gr
+from fastapi import FastAPI
 
 from demos.pages.app import style, theme
 
@@ -40,11 +40,9 @@ def serve(app: gr.Blocks, listener: socket.socket, ready: Callable[[], None]) ->
     asyncio.run(server.serve(sockets=[listener]))
 
 
-def _mounted(app: gr.Blocks) -> Any:
-    """The app without Gradio's own extras: nothing is kept, counted or offered to other programs."""
-    from fastapi import FastAPI
-
-    return gr.mount_gradio_app(
+def _mounted(app: gr.Blocks) -> FastAPI:
+    """What is served: the app without Gradio's extras, so that nothing is kept or offered to programs."""
+    outer = gr.mount_gradio_app(
         FastAPI(openapi_url=None),
         app,
         path="/",
@@ -57,3 +55,7 @@ def _mounted(app: gr.Blocks) -> Any:
         theme=theme(),
         css=style(),
     )
+    # Gradio 6.31 holds back a client that names a file of this machine in place of an upload only once this
+    # is set, which `launch()` does and mounting does not.
+    app.has_launched = True
+    return outer

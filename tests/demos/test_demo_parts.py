@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from importlib import import_module
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from demos.pages.write import options_of
 from sdk.generation.sampling import Sampling
 from sdk.kinds import OUTPUT_KINDS
 from sdk.results import Detections, GeneratedImage
+from tests.demos.demo_browser import START_S, running_demo
 
 FULL, NOTHING = 200, 100
 
@@ -77,3 +80,32 @@ def test_sliders_at_their_ends_mean_no_limit(
     options = options_of(*sliders)
     assert options.pop("max_tokens") == 8
     assert Sampling(**options) == sampling
+
+
+def test_only_uploads_are_read(light_artifact: Path, tmp_path: Path) -> None:
+    """A forged request names a path in place of an upload: an example's is one, any other is none."""
+    secret = tmp_path / "secret.png"
+    Image.new("L", (28, 28), 250).save(secret)
+    with running_demo([light_artifact], tmp_path, quiet=False) as address:
+        uploads = next((tmp_path / "temporary").iterdir())
+        shown = uploads / "shown.png"
+        shown.write_bytes(secret.read_bytes())
+        assert '"label":"bright"' in _asked(address, shown)
+        said = _asked(address, secret)
+        assert "it was not uploaded by a user" in said and "bright" not in said
+
+
+def _asked(address: str, path: Path) -> str:
+    """What the demo of a classifier says to a request that names a file."""
+    handlers = json.loads(_fetched(f"{address}config"))["dependencies"]
+    handler = next(each["id"] for each in handlers if len(each["inputs"]) == 3)
+    item = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+    asked = {"data": ["light.onnx", item, "the answer"], "fn_index": handler, "session_hash": path.stem}
+    _fetched(f"{address}gradio_api/queue/join", json.dumps(asked).encode())
+    return _fetched(f"{address}gradio_api/queue/data?session_hash={path.stem}")
+
+
+def _fetched(url: str, data: bytes | None = None) -> str:
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=START_S) as answer:
+        return str(answer.read().decode())
