@@ -94,6 +94,7 @@ class Setting:
 SETTINGS = (
     Setting("ours", TWO_PROCESSES, raw=True),
     Setting("ours", TWO_PROCESSES),
+    Setting("ours", (*ONE_THREAD, "--workers", "2")),
     Setting("ours", ONE_THREAD),
     Setting("fastapi"),
     Setting("fastapi", ONE_THREAD),

@@ -170,7 +170,8 @@ async def answer(
     orders: Orders,
     ready: Callable[[], None],
 ) -> int:
-    """Serve until `orders` end it: from the first moment, though with 503 until every model is open.
+    """Serve until `orders` end it: from the first moment, though with 503 until every model is open. Where
+    others share the address, it takes no connection from them before that.
 
     Args:
         models: To open.
@@ -191,10 +192,13 @@ async def answer(
     listener = Listener(Gate(build_app(service, locks.keys)), options, locks.tls)
     listener.traffic.on_refused = service.metrics.refused
     watcher = Watcher(models, service.models, service.metrics.swapped)
-    await listener.start(bound)
+    if options.replicas == 1:
+        await listener.start(bound)
     tasks = []
     try:
         async with opened(service, models):
+            if options.replicas > 1:
+                await listener.start(bound)
             tasks = _start_tasks(options, orders, watcher, locks)
             orders.ready = True
             ready()
