@@ -171,12 +171,11 @@ def compare_servers(artifact: Path, rounds: int, seconds: float, clients: int) -
             _say(setting.name, turns[setting.name][-1])
     per_s = {name: statistics.median(turn["per_s"] for turn in found) for name, found in turns.items()}
     ours = [setting for setting in SETTINGS if setting.server == "ours"]
+    routes = [setting for setting in SETTINGS if setting.server.startswith("fastapi")]
     best = {
-        "fastapi, one process": max(
-            per_s[name] for name in per_s if name.startswith("fastapi") and "2" not in name
-        ),
-        "fastapi, two processes": per_s[SETTINGS[6].name],
-        "litserve": max(per_s[name] for name in per_s if name.startswith("litserve")),
+        "fastapi, one process": max(per_s[each.name] for each in routes if "--workers" not in each.options),
+        "fastapi, two processes": max(per_s[each.name] for each in routes if "--workers" in each.options),
+        "litserve": max(per_s[each.name] for each in SETTINGS if each.server == "litserve"),
     }
     by_best = {
         setting.name: {server: per_s[setting.name] / rate for server, rate in best.items()}
