@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from sdk.serve.access_log import AccessLog, JsonLines
 from sdk.serve.exchanges import Exchange
 from sdk.serve.gate import Gate
-from tests.sdk.serve.sockets import READY, ask, line_to, picture, post
+from tests.sdk.serve.sockets import PATIENCE_S, READY, ask, line_to, picture, post
 from tests.served import Running, running
 
 SECRET = "what-a-client-sent"
@@ -50,7 +51,10 @@ def test_access_log_names_model_and_version_and_nothing_of_the_contents(
         body = picture(250) + SECRET.encode()
         line.send(post(body, more=f"X-Request-Id: abc\r\nX-Other: {SECRET}\r\n"))
         reply = line.reply()
-    (fields,) = [record.fields for record in caplog.records if record.getMessage() == "request"]  # type: ignore[attr-defined]
+        until = time.monotonic() + PATIENCE_S  # the line is written once the answer is out
+        while not _requests(caplog) and time.monotonic() < until:
+            pass
+    (fields,) = _requests(caplog)
     assert fields.pop("ms") > 0
     assert fields == {
         "id": "abc",
@@ -63,6 +67,11 @@ def test_access_log_names_model_and_version_and_nothing_of_the_contents(
         "bytes_out": len(reply.body),
     }
     assert SECRET not in json.dumps([str(record.__dict__) for record in caplog.records])
+
+
+def _requests(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """Fields of the lines about requests."""
+    return [record.fields for record in caplog.records if record.getMessage() == "request"]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
