@@ -20,7 +20,6 @@ from sdk.kinds import InputKind
 
 MOST_EXAMPLES = 8
 _LONGEST_LABEL = 80
-_NPY = b"\x93NUMPY"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,6 @@ def build_app(service: Service, keys: Keys | None = None) -> "FastAPI":
                          fix="Run: pip install 'edgewright[serve,onnx]'.") from error  # fmt: skip
 
     app = FastAPI(title="Edgewright", version=__version__, redirect_slashes=False)
-    app.state.service = service
 
     predicts, infers = guarded(service, predict), guarded(service, infer)
     shortcuts = (("/v1/models/", ":predict", predicts), ("/v2/models/", "/infer", infers))
